@@ -1,0 +1,44 @@
+#include "base/cpu.h"
+
+#include <cstdlib>
+
+namespace carat {
+
+std::string_view isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::portable: return "portable";
+    case Isa::avx2: return "avx2";
+    case Isa::avx512: return "avx512";
+  }
+  return "?";
+}
+
+std::vector<Isa> available_isas() {
+  std::vector<Isa> isas;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vnni");
+  if (avx512) isas.push_back(Isa::avx512);
+  if (avx2) isas.push_back(Isa::avx2);
+#endif
+  isas.push_back(Isa::portable);
+  return isas;
+}
+
+Result<Isa> chosen_isa() {
+  const auto isas = available_isas();
+  const char* wanted = std::getenv("CARAT_ISA");
+  if (!wanted || !*wanted) return isas.front();
+  std::string names;
+  for (Isa isa : isas) {
+    if (isa_name(isa) == wanted) return isa;
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", isa_name(isa));
+  }
+  return usage_error("CARAT_ISA={} is not available on this processor; it has {}", wanted, names);
+}
+
+}  // namespace carat

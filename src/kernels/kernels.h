@@ -1,0 +1,96 @@
+// The operations the forward pass is made of, each chosen once per call from the table of the instruction set
+// in use (kernel_table.h), never inside loops.
+//
+// Numbers: weights in any encoding, activations and results in float32. How a product with quantized weights is
+// rounded is the activation scheme (docs/numerics.md); the order of accumulation is the same for one row or many,
+// for any number of threads and any batch, so that results do not depend on them.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "base/thread_pool.h"
+#include "encodings/encoding.h"
+
+namespace carat {
+
+struct KernelTable;
+
+/// The table for an instruction set; null if this build or this processor lacks it.
+const KernelTable* kernel_table(Isa isa);
+/// The table of chosen_isa().
+Result<const KernelTable*> default_kernel_table();
+
+/// How activations are rounded before they meet quantized weights.
+enum class ActivationScheme {
+  int8_32,  ///< int8 in [-127, 127] with one float scale per 32 columns where weights are quantized; float32
+            ///< where weights are floats. What the fast paths use
+  float32,  ///< never rounded (quantized weights are decoded): the oracle, and calibration
+  int8_32_everywhere  ///< as int8_32, and float weights meet the same rounded activations: the floor of a KL
+};
+
+/// A weight matrix in memory: rows x columns, row-major blocks of `encoding`.
+struct WeightView {
+  const Encoding* encoding = nullptr;
+  const uint8_t* data = nullptr;
+  int64_t rows = 0, columns = 0;
+  uint64_t row_bytes = 0;
+};
+
+/// y[t * y_stride + r] = sum_k W[r, k] * x[t * x_stride + k] for t < tokens, r < W.rows. Several matrices that read the same x (q/k/v, gate/up) can be given at
+/// once, so that x is rounded once; y[i] belongs to weights[i].
+struct MatmulTarget {
+  WeightView weight;
+  float* y = nullptr;
+  int64_t y_stride = 0;
+};
+void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme, std::span<const MatmulTarget> targets,
+            const float* x, int64_t x_stride, int64_t tokens);
+
+/// out = x / sqrt(mean(x^2) + epsilon) * gain, for `rows` rows of n. out may be x.
+void rms_norm(const KernelTable& k, const float* x, const float* gain, float epsilon, int64_t rows, int64_t n,
+              float* out);
+
+/// Rotates head vectors in place: x is [tokens, heads, head_dim] with token stride x_stride. cos/sin are
+/// [tokens, rotary_dim / 2] (already scaled for yarn). `interleaved`: pairs (0,1), (2,3)... (GGUF's llama);
+/// else (i, i + rotary_dim / 2) (NeoX).
+void rope(const KernelTable& k, float* x, int64_t x_stride, int64_t tokens, int heads, int head_dim, int rotary_dim,
+          const float* cos, const float* sin, bool interleaved);
+
+/// gate = silu(gate) * up
+void silu_mul(const KernelTable& k, float* gate, const float* up, int64_t n);
+/// x += y
+void add(const KernelTable& k, float* x, const float* y, int64_t n);
+/// x[r] += bias for each of `rows` rows of n
+void add_bias(const KernelTable& k, float* x, const float* bias, int64_t rows, int64_t n);
+
+/// Causal grouped-query attention of `tokens` new positions over a cache in fixed chunks (no full score
+/// matrix). K and V rows are f16 (uint16_t bits). q, out: [tokens, heads, head_dim].
+/// Token t sees cache positions [first_visible(t), first_position + t]; window <= 0 means all.
+struct AttentionArgs {
+  const float* q = nullptr;
+  float* out = nullptr;
+  const uint16_t* k_cache = nullptr;  ///< [positions, kv_heads, head_dim], row stride kv_stride (elements)
+  const uint16_t* v_cache = nullptr;
+  int64_t kv_stride = 0;
+  int64_t tokens = 0, first_position = 0;
+  int heads = 0, kv_heads = 0, head_dim = 0;
+  float scale = 1.0f;
+  int64_t window = 0;
+};
+void attention(const KernelTable& k, ThreadPool& pool, const AttentionArgs& args);
+
+/// float -> f16 (nearest even), for appending to the cache.
+void store_f16(const KernelTable& k, const float* x, int64_t n, uint16_t* out);
+
+/// log(sum(exp(x))) and the index of the largest x (the first, on a tie); n >= 1. Accumulates in double.
+struct LogSumExp {
+  double value = 0;
+  int64_t argmax = 0;
+};
+LogSumExp log_sum_exp(const KernelTable& k, const float* x, int64_t n);
+
+}  // namespace carat
