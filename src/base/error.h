@@ -51,9 +51,10 @@ class [[nodiscard]] Result {
   Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}
   Result(Error e) : state_(std::in_place_index<1>, std::move(e)) {}
   template <class U>
-    requires(std::is_convertible_v<U &&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
-             !std::is_same_v<std::remove_cvref_t<U>, Error> && !std::is_same_v<std::remove_cvref_t<U>, Result>)
-  Result(U&& u) : state_(std::in_place_index<0>, std::forward<U>(u)) {}
+  requires(std::is_convertible_v<U&&, T> && !std::is_same_v<std::remove_cvref_t<U>, T> &&
+           !std::is_same_v<std::remove_cvref_t<U>, Error> && !std::is_same_v<std::remove_cvref_t<U>, Result>)
+      Result(U&& u)
+      : state_(std::in_place_index<0>, std::forward<U>(u)) {}
 
   explicit operator bool() const { return state_.index() == 0; }
   bool ok() const { return state_.index() == 0; }
@@ -92,15 +93,15 @@ using Status = Result<void>;
 /// CARAT_TRY(auto x, f()): x is f()'s value, or the enclosing function returns f()'s error.
 #define CARAT_TRY(declaration, expression) \
   CARAT_TRY_(declaration, expression, CARAT_CONCAT(carat_result_, __LINE__))
-#define CARAT_TRY_(declaration, expression, name)       \
-  auto name = (expression);                             \
-  if (!name.ok()) return std::move(name).error();       \
+#define CARAT_TRY_(declaration, expression, name) \
+  auto name = (expression);                       \
+  if (!name.ok()) return std::move(name).error(); \
   declaration = *std::move(name)
 /// CARAT_DO(f()): returns f()'s error from the enclosing function, if there is one.
-#define CARAT_DO(expression)                                            \
-  do {                                                                  \
-    auto carat_status = (expression);                                   \
-    if (!carat_status.ok()) return std::move(carat_status).error();     \
+#define CARAT_DO(expression)                                        \
+  do {                                                              \
+    auto carat_status = (expression);                               \
+    if (!carat_status.ok()) return std::move(carat_status).error(); \
   } while (0)
 
 }  // namespace carat

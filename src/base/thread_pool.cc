@@ -117,8 +117,10 @@ void ThreadPool::run(int64_t count, int64_t grain, Trampoline call, void* body) 
   impl_->announce();
   impl_->claim(0);
   for (int spins = 0; impl_->running.load(std::memory_order_acquire) != 0; ++spins) {
-    if (spins < kSpins) relax();
-    else std::this_thread::yield();
+    if (spins < kSpins)
+      relax();
+    else
+      std::this_thread::yield();
   }
 }
 

@@ -28,7 +28,8 @@ class ThreadPool {
   /// Returns when all are done. Not reentrant; one caller at a time. The body must not throw.
   template <class Body>
   void parallel_for(int64_t count, int64_t grain, Body&& body) {
-    run(count, grain,
+    run(
+        count, grain,
         [](void* self, int64_t begin, int64_t end, int thread) {
           (*static_cast<std::remove_reference_t<Body>*>(self))(begin, end, thread);
         },

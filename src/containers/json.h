@@ -1,5 +1,5 @@
-// JSON through Boost.JSON with errors as values, a depth limit and duplicate keys refused nowhere (the last wins,
-// as everywhere in the Hugging Face world).
+// JSON through Boost.JSON with errors as values, a depth limit and duplicate keys refused nowhere (the last
+// wins, as everywhere in the Hugging Face world).
 #pragma once
 
 #include <boost/json.hpp>
