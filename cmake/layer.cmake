@@ -8,6 +8,7 @@ function(carat_layer name)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")  # a program of its own
   list(TRANSFORM ARG_DEPS PREPEND carat_ OUTPUT_VARIABLE deps)
   if(sources)
     add_library(carat_${name} STATIC ${sources})

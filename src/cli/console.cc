@@ -1,0 +1,172 @@
+#include "cli/console.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "cli/format.h"
+
+namespace carat {
+namespace {
+
+/// All of it, or an error; the program's own buffers stay out of the way so that a signal loses nothing.
+Status write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t n = ::write(fd, text.data(), text.size());
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      // A reader that has seen enough (`| head`) is not worth a sentence; the status tells.
+      if (errno == EPIPE) return Error{Code::io, ""};
+      return error(Code::io, "writing to standard output failed: {}", std::strerror(errno));
+    }
+    text.remove_prefix(static_cast<size_t>(n));
+  }
+  return {};
+}
+
+void write_stderr(std::string_view text) { (void)write_all(STDERR_FILENO, text).ok(); }
+
+int64_t terminal_width() {
+  winsize size = {};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  const char* columns = std::getenv("COLUMNS");
+  const int n = columns ? std::atoi(columns) : 0;
+  return n > 0 ? n : 80;
+}
+
+json::object document_with_version(json::object body) {
+  json::object out;
+  out["schema_version"] = kJsonSchemaVersion;
+  for (auto& [key, value] : body) out[key] = std::move(value);
+  return out;
+}
+
+}  // namespace
+
+std::string progress_line(std::string_view stage, std::string_view unit, std::string_view item, uint64_t done,
+                          uint64_t total, double seconds, int64_t width) {
+  const double part = total > 0 ? std::min(1.0, static_cast<double>(done) / static_cast<double>(total)) : 0;
+  std::string bar;
+  if (width >= 60) {
+    const int cells = width >= 100 ? 30 : 16;
+    const int full = static_cast<int>(part * cells);
+    bar = fmt::format(" [{}{}]", std::string(full, '#'), std::string(cells - full, '-'));
+  }
+  std::string line = fmt::format("{}{} {:3.0f}%", stage, bar, std::floor(part * 100));
+  if (seconds > 0.5 && done > 0) {
+    const double rate = static_cast<double>(done) / seconds;
+    line += fmt::format("  {} {}/s", human_count(rate), unit);
+    if (done < total)
+      line += fmt::format("  ETA {}", human_duration(static_cast<double>(total - done) / rate));
+  }
+  if (!item.empty()) line += fmt::format("  {}", item);
+  return std::string(clipped(line, width));
+}
+
+Console::Console(const CommonOptions& options) : options_(options) {
+  const char* term = std::getenv("TERM");
+  terminal_ = isatty(STDERR_FILENO) && !(term && std::string_view(term) == "dumb");
+  const char* no_color = std::getenv("NO_COLOR");
+  color_ = terminal_ && !(no_color && *no_color);
+}
+
+Console::~Console() { clear_bar(); }
+
+Status Console::print(std::string_view text) {
+  if (options_.json) return {};
+  {
+    std::lock_guard lock(mutex_);
+    clear_bar();
+  }
+  return write_all(STDOUT_FILENO, text);
+}
+
+Status Console::print_json(json::object document) {
+  if (!options_.json) return {};
+  {
+    std::lock_guard lock(mutex_);
+    clear_bar();
+  }
+  return write_all(STDOUT_FILENO, pretty_json(document_with_version(std::move(document))) + "\n");
+}
+
+void Console::say(std::string_view line) {
+  if (options_.quiet) return;
+  std::lock_guard lock(mutex_);
+  clear_bar();
+  write_stderr(fmt::format("{}\n", line));
+}
+
+double Console::seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
+
+void Console::begin(std::string_view stage, std::string_view unit, uint64_t total) {
+  std::lock_guard lock(mutex_);
+  stage_ = stage;
+  unit_ = unit;
+  item_.clear();
+  total_ = total;
+  done_ = 0;
+  started_ = shown_ = Clock::now();
+  active_ = true;
+}
+
+void Console::update(uint64_t done, std::string_view item) {
+  if (options_.quiet) return;
+  std::lock_guard lock(mutex_);
+  if (!active_) return;
+  done_ = done;
+  item_ = item;
+  const auto now = Clock::now();
+  if (terminal_) {
+    if (!bar_drawn_ || now - shown_ >= std::chrono::milliseconds(100)) draw_bar(now);
+  } else if (now - shown_ >= std::chrono::seconds(10)) {
+    shown_ = now;
+    write_stderr(progress_line(stage_, unit_, item_, done_, total_, seconds(), 55) + "\n");
+  }
+}
+
+void Console::end() {
+  std::lock_guard lock(mutex_);
+  if (!active_) return;
+  active_ = false;
+  clear_bar();
+  const double s = seconds();
+  // A stage of less than a second is not news.
+  if (options_.quiet || s < 1) return;
+  write_stderr(fmt::format("{}: {} {} in {:.1f} s ({} {}/s)\n", stage_,
+                           human_count(static_cast<double>(total_)), unit_, s,
+                           human_count(static_cast<double>(total_) / s), unit_));
+}
+
+void Console::note(std::string_view sentence) { say(fmt::format("note: {}", sentence)); }
+
+void Console::draw_bar(Clock::time_point now) {
+  shown_ = now;
+  bar_drawn_ = true;
+  const std::string line =
+      progress_line(stage_, unit_, item_, done_, total_, seconds(), terminal_width() - 1);
+  write_stderr(color_ ? fmt::format("\r\x1b[36m{}\x1b[0m\x1b[K", line) : fmt::format("\r{}\x1b[K", line));
+}
+
+void Console::clear_bar() {
+  if (!bar_drawn_) return;
+  bar_drawn_ = false;
+  write_stderr("\r\x1b[K");
+}
+
+int report_error(const Error& error, std::string_view program, bool json) {
+  if (!error.message.empty()) write_stderr(fmt::format("{}: error: {}\n", program, error.message));
+  if (json) {
+    json::object body;
+    body["error"] = json::object{{"code", static_cast<int>(error.code)}, {"message", error.message}};
+    (void)write_all(STDOUT_FILENO, pretty_json(document_with_version(std::move(body))) + "\n").ok();
+  }
+  return static_cast<int>(error.code);
+}
+
+}  // namespace carat

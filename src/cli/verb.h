@@ -1,0 +1,34 @@
+// A verb is one file: a Verb value with its words, and a function that declares options and returns the work.
+// To add one: write the file and its test, and put one line into the list in verbs.cc.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <span>
+#include <string_view>
+
+#include "base/context.h"
+#include "cli/console.h"
+
+namespace carat {
+
+/// Everything a verb works with.
+struct Invocation {
+  Console& console;
+  const Context& context;
+};
+
+using VerbBody = std::function<Status(Invocation&)>;
+
+struct Verb {
+  std::string_view name;
+  std::string_view purpose;  ///< one line
+  std::string_view details;  ///< examples and whatever else --help shows at the end
+  /// Declares positionals and options on `app`; what it returns is called once they are parsed.
+  VerbBody (*prepare)(CLI::App& app);
+};
+
+/// THE list of verbs, in the order shown to users.
+std::span<const Verb* const> all_verbs();
+
+}  // namespace carat
