@@ -15,15 +15,18 @@
 
 namespace carat {
 
+/// The ggml_type of what GGUF has no id for (BOOL, FP8, ...): such tensors cannot be written to a GGUF.
+inline constexpr uint32_t kNoGgmlType = 0xffffffff;
+
 /// The run-time face of one encoding. Instances are static and compared by address.
 struct Encoding {
-  std::string_view name;   ///< "Q4_K", as llama.cpp and users spell it
-  uint32_t ggml_type;      ///< id in GGUF files
-  int atom;                ///< columns whose codes are coupled (1 for scalar grids)
-  int leaf;                ///< columns under one scale
-  int block;               ///< columns of one stored unit
-  uint32_t block_bytes;    ///< bytes of one stored unit
-  bool is_float;           ///< F32, F16, BF16: plain numbers, no codes
+  std::string_view name;  ///< "Q4_K", as llama.cpp and users spell it
+  uint32_t ggml_type;     ///< id in GGUF files, or kNoGgmlType
+  int atom;               ///< columns whose codes are coupled (1 for scalar grids)
+  int leaf;               ///< columns under one scale
+  int block;              ///< columns of one stored unit
+  uint32_t block_bytes;   ///< bytes of one stored unit
+  bool is_float;          ///< F32, F16, BF16: plain numbers, no codes
 
   /// False for what carat can carry and copy but not compute with (I32, IQ2_XXS today).
   bool can_decode() const { return decode != nullptr; }
@@ -43,7 +46,7 @@ struct Encoding {
 /// All encodings carat can compute with, in the order of all.h.
 std::span<const Encoding* const> all_encodings();
 
-/// By name, ignoring case; null if there is none.
+/// By name, ignoring case; null if there is none. Also the carried-only types: ask can_decode.
 const Encoding* find_encoding(std::string_view name);
 
 /// By GGUF id: also the carried-only types; null for unknown, removed or foreign ids.
