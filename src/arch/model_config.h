@@ -16,7 +16,7 @@ enum class RopeScaling { none, linear, llama3, yarn };
 struct ModelConfig {
   std::string architecture;  ///< GGUF's name: "llama", "qwen2", "qwen3"
   int64_t layers = 0;
-  int64_t width = 0;         ///< embedding_length
+  int64_t width = 0;  ///< embedding_length
   int64_t feed_forward = 0;
   int heads = 0, kv_heads = 0;
   int head_dim = 0, value_dim = 0;
@@ -26,15 +26,15 @@ struct ModelConfig {
   float norm_epsilon = 1e-5f;
   int64_t vocabulary = 0;
   int64_t context_length = 0;
-  int64_t sliding_window = 0;    ///< 0 = none
+  int64_t sliding_window = 0;  ///< 0 = none
   float rope_base = 10000.0f;
   RopeScaling rope_scaling = RopeScaling::none;
   float rope_factor = 1.0f;
   int64_t rope_original_context = 0;
-  float yarn_attention_factor = 1.0f;   ///< as llama.cpp's rope.scaling.attn_factor
+  float yarn_attention_factor = 1.0f;  ///< as llama.cpp's rope.scaling.attn_factor
   float yarn_beta_fast = 32.0f, yarn_beta_slow = 1.0f, yarn_ext_factor = 1.0f;
-  std::vector<float> rope_divisors;     ///< rope_freqs.weight (llama3): head_dim / 2 divisors, or empty
-  bool tied_embeddings = false;         ///< no output.weight
+  std::vector<float> rope_divisors;  ///< rope_freqs.weight (llama3): head_dim / 2 divisors, or empty
+  bool tied_embeddings = false;      ///< no output.weight
 };
 
 /// Every number range-checked and compared with the tensors' shapes: what it returns can be run.

@@ -1,4 +1,5 @@
-// One door for models: a GGUF file (or the first of its parts) or a Hugging Face directory, in one vocabulary.
+// One door for models: a GGUF file (or the first of its parts) or a Hugging Face directory, in one
+// vocabulary.
 #pragma once
 
 #include <string>
@@ -7,9 +8,10 @@
 
 namespace carat {
 
-/// Opens PATH. A directory with config.json and *.safetensors is presented in GGUF's vocabulary: metadata keys,
-/// tensor names, row permutation of q and k for architectures whose GGUF form interleaves rotary pairs
-/// (applied as rows are read), tokenizer metadata. no_input if there is nothing; bad_data names file and cause.
+/// Opens PATH. A directory with config.json and *.safetensors is presented in GGUF's vocabulary: metadata
+/// keys, tensor names, row permutation of q and k for architectures whose GGUF form interleaves rotary pairs
+/// (applied as rows are read), tokenizer metadata. no_input if there is nothing; bad_data names file and
+/// cause.
 Result<Checkpoint> open_model(const std::string& path);
 
 /// Options of writing a Hugging Face directory.
@@ -18,9 +20,9 @@ struct HfWriteOptions {
   uint64_t shard_bytes = 5'000'000'000;
 };
 
-/// Writes DIRECTORY (atomically: DIRECTORY.partial, then a rename): model*.safetensors with index when sharded,
-/// config.json, tokenizer.json, tokenizer_config.json, generation_config.json, chat template.
-/// BF16 or F32 values that overflow F16 are a bad_data error naming the tensor; underflow is counted in
+/// Writes DIRECTORY (atomically: DIRECTORY.partial, then a rename): model*.safetensors with index when
+/// sharded, config.json, tokenizer.json, tokenizer_config.json, generation_config.json, chat template. BF16
+/// or F32 values that overflow F16 are a bad_data error naming the tensor; underflow is counted in
 /// `underflows` when not null.
 Status write_hf_directory(const Context& context, const Checkpoint& checkpoint, const std::string& directory,
                           const HfWriteOptions& options, uint64_t* underflows);
