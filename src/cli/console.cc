@@ -39,11 +39,27 @@ int64_t terminal_width() {
   return n > 0 ? n : 80;
 }
 
-json::object document_with_version(json::object body) {
+/// The same document with every string (names and texts from files, paths) made valid UTF-8.
+json::value valid_strings(const json::value& value) {
+  if (const auto* s = value.if_string()) return json::value(valid_utf8(*s));
+  if (const auto* a = value.if_array()) {
+    json::array out;
+    for (const auto& element : *a) out.push_back(valid_strings(element));
+    return out;
+  }
+  if (const auto* o = value.if_object()) {
+    json::object out;
+    for (const auto& [key, member] : *o) out[valid_utf8(key)] = valid_strings(member);
+    return out;
+  }
+  return value;
+}
+
+std::string document_text(const json::object& body) {
   json::object out;
   out["schema_version"] = kJsonSchemaVersion;
-  for (auto& [key, value] : body) out[key] = std::move(value);
-  return out;
+  for (const auto& [key, value] : body) out[valid_utf8(key)] = valid_strings(value);
+  return pretty_json(out) + "\n";
 }
 
 }  // namespace
@@ -64,7 +80,7 @@ std::string progress_line(std::string_view stage, std::string_view unit, std::st
     if (done < total)
       line += fmt::format("  ETA {}", human_duration(static_cast<double>(total - done) / rate));
   }
-  if (!item.empty()) line += fmt::format("  {}", item);
+  if (!item.empty()) line += fmt::format("  {}", printable(item));
   return std::string(clipped(line, width));
 }
 
@@ -86,20 +102,20 @@ Status Console::print(std::string_view text) {
   return write_all(STDOUT_FILENO, text);
 }
 
-Status Console::print_json(json::object document) {
+Status Console::print_json(const json::object& document) {
   if (!options_.json) return {};
   {
     std::lock_guard lock(mutex_);
     clear_bar();
   }
-  return write_all(STDOUT_FILENO, pretty_json(document_with_version(std::move(document))) + "\n");
+  return write_all(STDOUT_FILENO, document_text(document));
 }
 
 void Console::say(std::string_view line) {
   if (options_.quiet) return;
   std::lock_guard lock(mutex_);
   clear_bar();
-  write_stderr(fmt::format("{}\n", line));
+  write_stderr(printable(line) + "\n");
 }
 
 double Console::seconds() const { return std::chrono::duration<double>(Clock::now() - started_).count(); }
@@ -160,11 +176,11 @@ void Console::clear_bar() {
 }
 
 int report_error(const Error& error, std::string_view program, bool json) {
-  if (!error.message.empty()) write_stderr(fmt::format("{}: error: {}\n", program, error.message));
+  if (!error.message.empty()) write_stderr(printable(fmt::format("{}: error: {}\n", program, error.message)));
   if (json) {
     json::object body;
     body["error"] = json::object{{"code", static_cast<int>(error.code)}, {"message", error.message}};
-    (void)write_all(STDOUT_FILENO, pretty_json(document_with_version(std::move(body))) + "\n").ok();
+    (void)write_all(STDOUT_FILENO, document_text(body)).ok();
   }
   return static_cast<int>(error.code);
 }

@@ -36,7 +36,7 @@ class Console final : public Progress {
   /// Text of the result, as it comes. Silent in JSON mode. An error is a closed or full stdout.
   Status print(std::string_view text);
   /// The one document of JSON mode, with schema_version put first; silent otherwise.
-  Status print_json(json::object document);
+  Status print_json(const json::object& document);
   /// A line for human eyes on stderr; silent with --quiet.
   void say(std::string_view line);
 

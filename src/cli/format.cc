@@ -45,7 +45,59 @@ std::string lower(std::string_view s) {
   return out;
 }
 
+/// Bytes of the well-formed character at the start of `s` (Unicode table 3-7), or 0.
+size_t character_length(std::string_view s) {
+  const auto at = [&](size_t i) { return i < s.size() ? static_cast<unsigned char>(s[i]) : 0u; };
+  const auto follows = [&](size_t i) { return (at(i) & 0xc0) == 0x80; };
+  const unsigned a = at(0), b = at(1);
+  if (a < 0x80) return 1;
+  if (a >= 0xc2 && a <= 0xdf) return follows(1) ? 2 : 0;
+  if (a >= 0xe0 && a <= 0xef) {
+    const bool second = follows(1) && !(a == 0xe0 && b < 0xa0) && !(a == 0xed && b > 0x9f);
+    return second && follows(2) ? 3 : 0;
+  }
+  if (a >= 0xf0 && a <= 0xf4) {
+    const bool second = follows(1) && !(a == 0xf0 && b < 0x90) && !(a == 0xf4 && b > 0x8f);
+    return second && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+/// Text in which each character is passed through `keep(character, out)` and each stray byte is U+FFFD.
+template <class Keep>
+std::string repaired(std::string_view text, Keep keep) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const size_t n = character_length(text);
+    if (n == 0)
+      out += "\xef\xbf\xbd";
+    else
+      keep(text.substr(0, n), out);
+    text.remove_prefix(std::max<size_t>(n, 1));
+  }
+  return out;
+}
+
 }  // namespace
+
+std::string valid_utf8(std::string_view text) {
+  return repaired(text, [](std::string_view c, std::string& out) { out += c; });
+}
+
+std::string printable(std::string_view text) {
+  return repaired(text, [](std::string_view c, std::string& out) {
+    const auto a = static_cast<unsigned char>(c[0]);
+    const bool c1 = c.size() == 2 && a == 0xc2 && static_cast<unsigned char>(c[1]) < 0xa0;  // U+0080..U+009F
+    const bool c0 = a == 0x7f || (a < 0x20 && a != '\n' && a != '\t');
+    if (c0)
+      out += fmt::format("\\x{:02x}", a);
+    else if (c1)
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c[1]));
+    else
+      out += c;
+  });
+}
 
 std::string human_bytes(uint64_t bytes) {
   static constexpr std::array<std::string_view, 6> prefixes = {"B", "kB", "MB", "GB", "TB", "PB"};

@@ -19,6 +19,12 @@ int64_t display_width(std::string_view utf8);
 /// The first `width` code points.
 std::string_view clipped(std::string_view utf8, int64_t width);
 
+/// Bytes that are not UTF-8 become U+FFFD, one each; everything else stays.
+std::string valid_utf8(std::string_view text);
+/// As valid_utf8, and control characters (but line feed and tab) become "\\x1b" and the like: text from a
+/// file may not drive the terminal.
+std::string printable(std::string_view text);
+
 /// The candidate with the least edit distance to `name` (insert, delete, replace, swap of neighbours), or
 /// empty where nothing is close: more than a third of the letters would have to change.
 std::string_view nearest_name(std::string_view name, std::span<const std::string_view> candidates);

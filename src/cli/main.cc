@@ -38,7 +38,7 @@ Error unexpected_argument(const CLI::App& app, const std::vector<std::string>& e
     for (const CLI::Option* option : app.get_options())
       for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
   } else if (app.get_parent() == nullptr) {
-    for (const Verb* verb : all_verbs()) names.emplace_back(verb->name);
+    for (const Verb* verb : kVerbs) names.emplace_back(verb->name);
   }
   const std::vector<std::string_view> views(names.begin(), names.end());
   const std::string_view near = nearest_name(first.substr(0, first.find('=')), views);
@@ -84,7 +84,7 @@ int run_program(int argc, char** argv) {
 
   std::vector<std::pair<CLI::App*, const Verb*>> verbs;
   std::vector<VerbBody> bodies;
-  for (const Verb* verb : all_verbs()) {
+  for (const Verb* verb : kVerbs) {
     CLI::App* sub = app.add_subcommand(std::string(verb->name), std::string(verb->purpose));
     sub->allow_extras(false);
     sub->footer(fmt::format("{}\n\n{}", verb->details, kExitCodes));
