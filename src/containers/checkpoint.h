@@ -1,5 +1,6 @@
 // A checkpoint: named tensors and metadata, wherever they live. Readers of containers produce one, arch/ maps
-// a Hugging Face one to GGUF's vocabulary, transforms wrap one, writers take one. Nothing is read until asked.
+// a Hugging Face one to GGUF's vocabulary, transforms wrap one, writers take one. Nothing is read until
+// asked.
 #pragma once
 
 #include <memory>
@@ -52,11 +53,11 @@ struct Tensor {
 
 /// Tensors in file order with unique names.
 struct Checkpoint {
-  std::string source;      ///< path as given by the user, for messages
-  std::string container;   ///< "gguf", "safetensors", "huggingface"
+  std::string source;     ///< path as given by the user, for messages
+  std::string container;  ///< "gguf", "safetensors", "huggingface"
   Metadata metadata;
   std::vector<Tensor> tensors;
-  uint64_t file_bytes = 0; ///< size of the files it was read from
+  uint64_t file_bytes = 0;  ///< size of the files it was read from
   /// Files the tensors came from (for same-file refusal and digests).
   std::vector<std::string> files;
   /// Small files of a Hugging Face directory that have no place in GGUF metadata, carried by name.
@@ -93,9 +94,9 @@ class CheckpointWriter {
   virtual Status finish_tensor(std::string_view record) = 0;
   /// The journal's records of the completed tensors.
   virtual const std::vector<std::string>& records() const = 0;
-  /// Syncs, renames, removes the journal. Where per-tensor figures are only known at the end, `final` replaces
-  /// the metadata given at creation; it must serialise to the same number of bytes (fixed-size arrays and
-  /// strings of fixed length), else Code::internal.
+  /// Syncs, renames, removes the journal. Where per-tensor figures are only known at the end, `final`
+  /// replaces the metadata given at creation; it must serialise to the same number of bytes (fixed-size
+  /// arrays and strings of fixed length), else Code::internal.
   virtual Status finish(const Metadata* final = nullptr) = 0;
 };
 

@@ -17,7 +17,7 @@ struct GgufWriteOptions {
   /// Names everything that decides the bytes (source digest, options, encoder revision): a partial file whose
   /// journal carries another fingerprint is not resumed but refused with a sentence saying so.
   std::string fingerprint;
-  bool resume = false;          ///< false: an existing partial file is an error unless `discard_partial`
+  bool resume = false;  ///< false: an existing partial file is an error unless `discard_partial`
   bool discard_partial = false;
 };
 

@@ -15,8 +15,19 @@ namespace carat {
 
 /// GGUF value types; the numbers are those of the file format.
 enum class ValueType : uint32_t {
-  u8 = 0, i8 = 1, u16 = 2, i16 = 3, u32 = 4, i32 = 5, f32 = 6, boolean = 7, string = 8, array = 9,
-  u64 = 10, i64 = 11, f64 = 12
+  u8 = 0,
+  i8 = 1,
+  u16 = 2,
+  i16 = 3,
+  u32 = 4,
+  i32 = 5,
+  f32 = 6,
+  boolean = 7,
+  string = 8,
+  array = 9,
+  u64 = 10,
+  i64 = 11,
+  f64 = 12
 };
 std::string_view value_type_name(ValueType t);
 
@@ -57,6 +68,8 @@ class Metadata {
   /// Adds or replaces in place.
   void set(std::string_view key, Value value);
   void erase(std::string_view key);
+  /// Room for `count` keys, to be bounded by the caller.
+  void reserve(size_t count);
   const std::vector<std::pair<std::string, Value>>& entries() const { return entries_; }
 
   Result<uint64_t> unsigned_at(std::string_view key) const;

@@ -19,8 +19,8 @@ Result<Checkpoint> read_safetensors(const std::string& path);
 /// index must be in its shard and the reverse.
 Result<Checkpoint> read_safetensors_directory(const std::string& directory);
 
-/// Shards planned up front: model.safetensors, or model-0000i-of-0000n.safetensors plus the index. Written into
-/// an existing directory; atomicity is the caller's (write into DIRECTORY.partial, then rename).
+/// Shards planned up front: model.safetensors, or model-0000i-of-0000n.safetensors plus the index. Written
+/// into an existing directory; atomicity is the caller's (write into DIRECTORY.partial, then rename).
 class SafetensorsWriter {
  public:
   virtual ~SafetensorsWriter() = default;

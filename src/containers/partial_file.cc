@@ -1,0 +1,295 @@
+#include "containers/partial_file.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "base/digest.h"
+#include "containers/mapped_file.h"
+
+namespace carat {
+
+namespace {
+
+constexpr uint64_t sync_bytes = 64 << 20;
+constexpr auto sync_interval = std::chrono::seconds(2);
+constexpr uint64_t max_journal_bytes = 1 << 30;
+
+Bytes as_bytes(std::string_view text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
+
+std::string checked_line(std::string_view rest) {
+  return fmt::format("{:016x} {}\n", xxh3(as_bytes(rest)), rest);
+}
+
+std::string escape(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      if (c == '\\') out += '\\';
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 1 < text.size()) {
+      ++i;
+      out += text[i] == 'n' ? '\n' : text[i];
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+std::string directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+/// Takes the line up to '\n' off the front of `text`, without checksum; nothing where it is torn or altered.
+std::optional<std::string_view> take_line(std::string_view& text) {
+  const size_t end = text.find('\n');
+  if (end == std::string_view::npos || end < 17) return std::nullopt;
+  const std::string_view rest = text.substr(17, end - 17);
+  if (text.substr(0, end + 1) != checked_line(rest)) return std::nullopt;
+  text.remove_prefix(end + 1);
+  return rest;
+}
+
+struct Piece {
+  uint64_t index, end, digest;
+  std::string record;
+};
+
+std::optional<Piece> parse_piece(std::string_view line) {
+  Piece p{};
+  const char* at = line.data();
+  const char* const stop = line.data() + line.size();
+  for (auto [field, base] : {std::pair{&p.index, 10}, {&p.end, 10}, {&p.digest, 16}}) {
+    const auto [next, ec] = std::from_chars(at, stop, *field, base);
+    if (ec != std::errc() || next == stop || *next != ' ') return std::nullopt;
+    at = next + 1;
+  }
+  p.record = unescape({at, static_cast<size_t>(stop - at)});
+  return p;
+}
+
+}  // namespace
+
+Status sync_directory_of(const std::string& path) {
+  const std::string directory = directory_of(path);
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return error(Code::io, "{}: cannot open: {}", directory, std::strerror(errno));
+  const int rc = ::fsync(fd);
+  const int why = errno;
+  ::close(fd);
+  // Some network file systems cannot sync a directory; their renames are as durable as they get.
+  if (rc != 0 && why != EINVAL) return error(Code::io, "{}: cannot sync: {}", directory, std::strerror(why));
+  return {};
+}
+
+Status check_free_space(const std::string& path, uint64_t bytes) {
+  struct statvfs fs;
+  const std::string directory = directory_of(path);
+  if (::statvfs(directory.c_str(), &fs) != 0) {
+    return error(Code::io, "{}: cannot write there: {}", directory, std::strerror(errno));
+  }
+  const uint64_t available = static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
+  if (available < bytes) {
+    return error(Code::io, "{}: {} bytes are needed, but its file system has {} free", path, bytes,
+                 available);
+  }
+  return {};
+}
+
+void PartialFile::HashDeleter::operator()(XXH3_state_s* state) const { XXH3_freeState(state); }
+
+Error PartialFile::failed(std::string_view what) const {
+  return error(Code::io, "{}: {}: {}", partial(), what, std::strerror(errno));
+}
+
+Result<std::unique_ptr<PartialFile>> PartialFile::open(const Plan& plan) {
+  std::unique_ptr<PartialFile> out(new PartialFile);
+  PartialFile& f = *out;
+  f.path_ = plan.path;
+  f.digest_.reset(XXH3_createState());
+  XXH3_64bits_reset(f.digest_.get());
+
+  struct stat st;
+  const bool exists = ::lstat(f.partial().c_str(), &st) == 0;
+  if (exists && !plan.resume && !plan.discard) {
+    return usage_error("{} is left from an unfinished run: resume that run (--resume) or delete the file",
+                       f.partial());
+  }
+  // What the old partial file occupies is ours already.
+  const uint64_t held = exists ? static_cast<uint64_t>(st.st_blocks) * 512 : 0;
+  CARAT_DO(check_free_space(plan.path, plan.total > held ? plan.total - held : 0));
+
+  f.file_ = ::open(f.partial().c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  if (f.file_ < 0) return f.failed("cannot create");
+  if (::fstat(f.file_, &st) != 0 || !S_ISREG(st.st_mode))
+    return usage_error("{} is not a regular file", f.partial());
+  // The lock may come just after its holder renamed the file: then this descriptor is that of the finished file.
+  struct stat named;
+  if (::flock(f.file_, LOCK_EX | LOCK_NB) != 0 || ::stat(f.partial().c_str(), &named) != 0 ||
+      named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
+    ::close(std::exchange(f.file_, -1));
+    return usage_error("{} is being written by another process", f.partial());
+  }
+  f.journal_ = ::open(f.journal().c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  if (f.journal_ < 0) return f.failed("cannot create the journal beside it");
+
+  // From here on an error must leave a resumable state alone, hence recover() before any truncation.
+  if (exists && plan.resume) CARAT_DO(f.recover(plan));
+  if (f.position_ == 0) {
+    if (::ftruncate(f.journal_, 0) != 0 || ::ftruncate(f.file_, 0) != 0) return f.failed("cannot empty");
+    f.position_ = plan.header.size();
+    CARAT_DO(f.start_journal(plan));
+  }
+  if (::ftruncate(f.file_, static_cast<off_t>(f.position_)) != 0) return f.failed("cannot truncate");
+  CARAT_DO(f.write_at(0, as_bytes(plan.header)));
+  // Reserves the space where the file system can do it at no cost; elsewhere the check above must do.
+  if (plan.total > f.position_ && ::fallocate(f.file_, 0, 0, static_cast<off_t>(plan.total)) != 0 &&
+      errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS) {
+    return f.failed("cannot reserve its space");
+  }
+  f.synced_ = f.position_;
+  f.synced_at_ = std::chrono::steady_clock::now();
+  return out;
+}
+
+Status PartialFile::start_journal(const Plan& plan) {
+  const std::string line = checked_line("carat journal 1 " + plan.identity);
+  if (::pwrite(journal_, line.data(), line.size(), 0) != static_cast<ssize_t>(line.size()) ||
+      ::fdatasync(journal_) != 0) {
+    return failed("cannot write the journal beside it");
+  }
+  if (::lseek(journal_, 0, SEEK_END) < 0) return failed("cannot seek in the journal beside it");
+  return sync_directory_of(path_);
+}
+
+/// Sets position_ and records_ to what the journal proves; position_ stays 0 where it proves nothing.
+Status PartialFile::recover(const Plan& plan) {
+  CARAT_TRY(const std::string text, read_small_file(journal(), max_journal_bytes));
+  std::string_view rest = text;
+  const auto first = take_line(rest);
+  if (!first) return {};
+  if (*first != "carat journal 1 " + plan.identity) {
+    return usage_error(
+        "{} was begun from another input, with other options or by another version: finish it with "
+        "those, or delete it",
+        partial());
+  }
+  CARAT_TRY(const std::shared_ptr<const MappedFile> mapped, MappedFile::open(partial()));
+  const Bytes bytes = mapped->bytes();
+  std::vector<Piece> pieces;
+  std::vector<size_t> line_ends;
+  const size_t after_first = text.size() - rest.size();
+  while (pieces.size() < plan.ends.size()) {
+    const auto line = take_line(rest);
+    if (!line) break;
+    auto piece = parse_piece(*line);
+    if (!piece || piece->index != pieces.size() || piece->end != plan.ends[pieces.size()] ||
+        piece->end > bytes.size()) {
+      break;
+    }
+    pieces.push_back(*std::move(piece));
+    line_ends.push_back(text.size() - rest.size());
+  }
+  // The last pieces are those a crash of the whole machine could have harmed: step back over any that differ.
+  while (!pieces.empty()) {
+    const uint64_t begin = pieces.size() == 1 ? plan.header.size() : pieces[pieces.size() - 2].end;
+    if (xxh3(bytes.subspan(begin, pieces.back().end - begin)) == pieces.back().digest) break;
+    pieces.pop_back();
+  }
+  const size_t keep = pieces.empty() ? after_first : line_ends[pieces.size() - 1];
+  if (::ftruncate(journal_, static_cast<off_t>(keep)) != 0 || ::lseek(journal_, 0, SEEK_END) < 0) {
+    return failed("cannot shorten the journal beside it");
+  }
+  position_ = pieces.empty() ? plan.header.size() : pieces.back().end;
+  for (Piece& p : pieces) records_.push_back(std::move(p.record));
+  marked_ = records_.size();
+  return {};
+}
+
+PartialFile::~PartialFile() {
+  if (file_ >= 0) {
+    if (journal_ >= 0)
+      (void)sync().ok();  // nobody is left to tell of a failure; a resume then starts earlier
+    ::close(file_);
+  }
+  if (journal_ >= 0) ::close(journal_);
+}
+
+Status PartialFile::write_at(uint64_t offset, Bytes bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(file_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return failed("cannot write");
+    offset += static_cast<uint64_t>(n);
+    bytes = bytes.subspan(static_cast<size_t>(n));
+  }
+  return {};
+}
+
+Status PartialFile::append(Bytes bytes) {
+  CARAT_DO(write_at(position_, bytes));
+  XXH3_64bits_update(digest_.get(), bytes.data(), bytes.size());
+  position_ += bytes.size();
+  return {};
+}
+
+Status PartialFile::mark(std::string_view record) {
+  pending_ += checked_line(fmt::format("{} {} {:016x} {}", marked_++, position_,
+                                       XXH3_64bits_digest(digest_.get()), escape(record)));
+  XXH3_64bits_reset(digest_.get());
+  const bool due =
+      position_ - synced_ >= sync_bytes || std::chrono::steady_clock::now() - synced_at_ >= sync_interval;
+  return due ? sync() : Status{};
+}
+
+Status PartialFile::sync() {
+  if (pending_.empty()) return {};
+  if (::fdatasync(file_) != 0) return failed("cannot sync");
+  std::string_view left = pending_;
+  while (!left.empty()) {
+    const ssize_t n = ::write(journal_, left.data(), left.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return failed("cannot write the journal beside it");
+    left.remove_prefix(static_cast<size_t>(n));
+  }
+  if (::fdatasync(journal_) != 0) return failed("cannot sync the journal beside it");
+  pending_.clear();
+  synced_ = position_;
+  synced_at_ = std::chrono::steady_clock::now();
+  return {};
+}
+
+Status PartialFile::finish(std::string_view header) {
+  CARAT_DO(sync());
+  if (!header.empty()) CARAT_DO(write_at(0, as_bytes(header)));
+  if (::ftruncate(file_, static_cast<off_t>(position_)) != 0 || ::fsync(file_) != 0)
+    return failed("cannot sync");
+  if (::rename(partial().c_str(), path_.c_str()) != 0) return failed("cannot rename to its final name");
+  CARAT_DO(sync_directory_of(path_));
+  if (::unlink(journal().c_str()) != 0) return failed("cannot remove the journal beside it");
+  return {};
+}
+
+}  // namespace carat

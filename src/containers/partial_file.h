@@ -1,0 +1,91 @@
+// A file that is written front to back in marked pieces, survives being killed, and appears under its name
+// only when whole. Internal to containers/.
+//
+//   PATH.partial   the bytes so far (and reserved space after them)
+//   PATH.journal   text, one line each, every line starting with the XXH3 of its rest (16 hex digits, a
+//   space):
+//                    carat journal 1 IDENTITY
+//                    INDEX END DIGEST RECORD      one per finished piece; DIGEST is the XXH3 of its bytes,
+//                                                 RECORD the caller's text with \n and \ escaped
+//
+// A line is written only after the bytes it speaks of were synced, so the journal never promises what the
+// disk may not hold. Syncs are batched (64 MB or 2 seconds), which keeps them off the critical path; a kill
+// costs at most what came after the last one. The first line that does not check out, such as a torn one,
+// ends the journal. Rejected: a database (one more format to trust), and journaling inside the file (readers
+// would see it).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/checked.h"
+#include "base/error.h"
+
+struct XXH3_state_s;
+
+namespace carat {
+
+class PartialFile {
+ public:
+  struct Plan {
+    std::string path;
+    std::string identity;        ///< 64 hex digits over everything that decides the bytes
+    std::string header;          ///< written first
+    std::vector<uint64_t> ends;  ///< end of each piece, ascending
+    uint64_t total = 0;          ///< size of the whole file
+    bool resume = false;
+    bool discard = false;
+  };
+  /// io: not enough space, or no permission. usage: a partial file is in the way, belongs to another job
+  /// (resume) or is being written by another process.
+  static Result<std::unique_ptr<PartialFile>> open(const Plan& plan);
+  /// Without finish(): syncs what is there, so that a resume finds it.
+  ~PartialFile();
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+
+  uint64_t position() const { return position_; }
+  /// Records of the pieces that a resume found complete.
+  const std::vector<std::string>& records() const { return records_; }
+  Status append(Bytes bytes);
+  /// The piece up to position() is complete.
+  Status mark(std::string_view record);
+  /// Replaces the header if `header` is not empty, syncs, renames, removes the journal.
+  Status finish(std::string_view header);
+
+ private:
+  struct HashDeleter {
+    void operator()(XXH3_state_s* state) const;
+  };
+
+  PartialFile() = default;
+  Status recover(const Plan& plan);
+  Status start_journal(const Plan& plan);
+  Status write_at(uint64_t offset, Bytes bytes);
+  Status sync();
+  Error failed(std::string_view what) const;
+  std::string partial() const { return path_ + ".partial"; }
+  std::string journal() const { return path_ + ".journal"; }
+
+  std::string path_;
+  int file_ = -1;
+  int journal_ = -1;
+  uint64_t position_ = 0;
+  std::vector<std::string> records_;
+  size_t marked_ = 0;
+  std::string pending_;  ///< journal lines whose data are not synced yet
+  uint64_t synced_ = 0;
+  std::chrono::steady_clock::time_point synced_at_;
+  std::unique_ptr<XXH3_state_s, HashDeleter> digest_;
+};
+
+/// Syncs the directory that holds `path`, so that a rename or a new file in it survives a power failure.
+Status sync_directory_of(const std::string& path);
+
+/// io error naming need and free bytes if the file system that will hold `path` has less than `bytes` free.
+Status check_free_space(const std::string& path, uint64_t bytes);
+
+}  // namespace carat
