@@ -254,8 +254,8 @@ Result<ModelConfig> read_model_config(const Checkpoint& checkpoint) {
   if (!architecture) return std::move(architecture).error().within(checkpoint.source);
   const Family* family = find_family(**architecture);
   if (!family)
-    return bad_data("{}: architecture \"{}\" is not supported; carat runs {}", checkpoint.source,
-                    **architecture, architecture_names());
+    return bad_data("{}: architecture {} is not supported; carat runs {}", checkpoint.source, **architecture,
+                    architecture_names());
   const Reader read(checkpoint, family->architecture);
   ModelConfig c;
   c.architecture = family->architecture;
