@@ -1,0 +1,228 @@
+// carat quantize: the main job.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "arch/open_model.h"
+#include "cli/format.h"
+#include "cli/verb.h"
+#include "containers/mapped_file.h"
+#include "quantize/quantize.h"
+#include "rounders/rounder.h"
+
+namespace carat {
+namespace {
+
+constexpr uint64_t kRuleFileLimit = 1 << 20;
+
+struct Options {
+  std::string in, out, to, rules, method;
+  std::vector<std::string> tensor_rules;
+  bool dry_run = false, force = false;
+  QuantizeOptions library;
+};
+
+/// --to names the mix, --rules a file of rules (whose base --to overrides), --tensor rules go before all
+/// others.
+Result<Recipe> chosen_recipe(const Options& options) {
+  if (options.to.empty() && options.rules.empty())
+    return usage_error("say what to quantize to: --to RECIPE ({}) or --rules FILE",
+                       fmt::join(recipe_names(), ", "));
+  Recipe recipe;
+  if (!options.to.empty()) {
+    CARAT_TRY(recipe, open_recipe(options.to));
+  }
+  if (!options.rules.empty()) {
+    CARAT_TRY(const std::string text, read_small_file(options.rules, kRuleFileLimit));
+    CARAT_TRY(Recipe from_file, parse_rule_file(text, options.rules));
+    if (options.to.empty())
+      recipe = std::move(from_file);
+    else
+      recipe.rules.insert(recipe.rules.begin(), from_file.rules.begin(), from_file.rules.end());
+  }
+  std::vector<TensorRule> rules;
+  for (const std::string& text : options.tensor_rules) {
+    CARAT_TRY(TensorRule rule, parse_tensor_rule(text));
+    rules.push_back(std::move(rule));
+  }
+  recipe.rules.insert(recipe.rules.begin(), rules.begin(), rules.end());
+  return recipe;
+}
+
+json::array strings_json(const std::vector<std::string>& strings) {
+  return json::array(strings.begin(), strings.end());
+}
+
+template <class T>
+json::object tensor_json(const T& t) {
+  return {{"name", t.name},       {"shape", json::array(t.shape.begin(), t.shape.end())},
+          {"from", t.from->name}, {"to", t.to->name},
+          {"method", t.method},   {"reason", t.reason}};
+}
+
+json::object plan_json(const QuantizePlan& plan) {
+  json::array tensors;
+  for (const TensorPlan& t : plan.tensors) {
+    tensors.push_back(tensor_json(t));
+    tensors.back().as_object()["bytes"] = t.bytes;
+  }
+  return {{"dry_run", true},
+          {"input_bytes", plan.input_bytes},
+          {"output_bytes", plan.output_bytes},
+          {"bits_per_weight", plan.bits_per_weight},
+          {"fallbacks", strings_json(plan.fallbacks)},
+          {"notes", strings_json(plan.notes)},
+          {"tensors", std::move(tensors)}};
+}
+
+json::object report_json(const QuantizeReport& report, const std::string& out) {
+  json::array tensors;
+  for (const TensorReport& t : report.tensors) {
+    tensors.push_back(tensor_json(t));
+    tensors.back().as_object()["relative_error"] = t.relative_error;
+  }
+  return {{"output", out},
+          {"input_bytes", report.input_bytes},
+          {"output_bytes", report.output_bytes},
+          {"bits_per_weight", report.bits_per_weight},
+          {"seconds", report.seconds},
+          {"peak_rss_bytes", report.peak_rss_bytes},
+          {"source_digest", report.source_digest},
+          {"underflows", report.underflows},
+          {"resumed_tensors", report.resumed_tensors},
+          {"fallbacks", strings_json(report.fallbacks)},
+          {"notes", strings_json(report.notes)},
+          {"tensors", std::move(tensors)}};
+}
+
+std::string plan_text(const QuantizePlan& plan) {
+  std::string out =
+      fmt::format("{:<36} {:>18} {:<7} {:<7} {:>14}  {}\n", "tensor", "shape", "from", "to", "bytes", "why");
+  for (const TensorPlan& t : plan.tensors)
+    out += fmt::format("{:<36} {:>18} {:<7} {:<7} {:>14}  {}\n", printable(t.name),
+                       fmt::format("{}", fmt::join(t.shape, " x ")), t.from->name, t.to->name, t.bytes,
+                       printable(t.reason));
+  out += fmt::format("\n{} bytes in, {} bytes out ({:.1f} %), {:.4f} bits per weight; nothing was written\n",
+                     plan.input_bytes, plan.output_bytes,
+                     100.0 * static_cast<double>(plan.output_bytes) /
+                         static_cast<double>(std::max<uint64_t>(1, plan.input_bytes)),
+                     plan.bits_per_weight);
+  return out;
+}
+
+std::string report_text(const QuantizeReport& report, const std::string& out_path) {
+  struct Group {
+    int tensors = 0;
+    double worst = 0;
+    std::string_view worst_name;
+  };
+  std::map<std::string_view, Group> groups;
+  for (const TensorReport& t : report.tensors) {
+    Group& g = groups[t.to->name];
+    ++g.tensors;
+    if (t.relative_error > g.worst) {
+      g.worst = t.relative_error;
+      g.worst_name = t.name;
+    }
+  }
+  std::string out =
+      fmt::format("{}: {} -> {}, {:.4f} bits per weight, {:.1f} s, peak memory {}\n", printable(out_path),
+                  human_bytes(report.input_bytes), human_bytes(report.output_bytes), report.bits_per_weight,
+                  report.seconds, human_bytes(report.peak_rss_bytes));
+  for (const auto& [name, g] : groups) {
+    out += fmt::format("  {:<7} {:>4} tensor{}", name, g.tensors, g.tensors == 1 ? " " : "s");
+    if (g.worst > 0)
+      out += fmt::format("  largest relative error {:.3g} ({})", g.worst, printable(g.worst_name));
+    out += "\n";
+  }
+  if (report.underflows > 0) out += fmt::format("  {} small values became zero\n", report.underflows);
+  if (report.resumed_tensors > 0)
+    out += fmt::format("  {} tensors were taken over from the interrupted run\n", report.resumed_tensors);
+  return out;
+}
+
+/// Fallbacks and notes are for everyone's eyes, whatever the form of the result.
+template <class T>
+void say_notes(const T& result, Console& console) {
+  for (const std::string& f : result.fallbacks) console.say("fallback: " + f);
+  for (const std::string& n : result.notes) console.note(n);
+}
+
+Status quantize_verb_body(Options options, Invocation& run) {
+  if (options.out.empty() && !options.dry_run)
+    return usage_error(
+        "name the output file, or ask for a --dry-run: carat quantize IN OUT.gguf --to RECIPE");
+  if (!options.method.empty() && find_rounder(options.method) == nullptr) {
+    std::vector<std::string_view> names;
+    for (const Rounder* r : all_rounders()) names.push_back(r->name());
+    return usage_error("unknown method '{}'; there is {}", options.method, fmt::join(names, ", "));
+  }
+  CARAT_TRY(options.library.recipe, chosen_recipe(options));
+  options.library.method = options.method;
+  options.library.discard_partial = options.force;
+  CARAT_TRY(const Checkpoint checkpoint, open_model(options.in));
+  if (options.dry_run) {
+    CARAT_TRY(const QuantizePlan plan, plan_quantize(checkpoint, options.library));
+    say_notes(plan, run.console);
+    if (run.console.json()) return run.console.print_json(plan_json(plan));
+    return run.console.print(plan_text(plan));
+  }
+  auto report = quantize(run.context, checkpoint, options.out, options.library);
+  if (!report.ok()) {
+    Error e = std::move(report).error();
+    struct stat found = {};
+    if (e.code == Code::interrupted && stat((options.out + ".partial").c_str(), &found) == 0)
+      e.message += fmt::format("; the same command with --resume goes on from {}.partial", options.out);
+    return e;
+  }
+  say_notes(*report, run.console);
+  if (run.console.json()) return run.console.print_json(report_json(*report, options.out));
+  return run.console.print(report_text(*report, options.out));
+}
+
+VerbBody prepare(CLI::App& app) {
+  auto o = std::make_shared<Options>();
+  app.add_option("IN", o->in, "GGUF file or Hugging Face directory")->required();
+  app.add_option("OUT", o->out, "GGUF file to write (not needed for --dry-run)");
+  app.add_option(
+         "--to", o->to,
+         fmt::format("Recipe, from the largest file to the smallest:\n{}", fmt::join(recipe_names(), " ")))
+      ->type_name("RECIPE");
+  app.add_option("--rules", o->rules,
+                 "Rule file: base = \"Q4_K_M\" and [[rule]] tables of tensor and encoding")
+      ->type_name("FILE");
+  app.add_option("--tensor", o->tensor_rules,
+                 "Encoding of the tensors whose name matches; may be repeated, the first match wins")
+      ->type_name("REGEX=ENCODING")
+      ->allow_extra_args(false);
+  std::vector<std::string_view> methods;
+  for (const Rounder* r : all_rounders()) methods.push_back(r->name());
+  app.add_option(
+         "--method", o->method,
+         fmt::format("How codes are chosen: {} (default: {})", fmt::join(methods, ", "), methods.front()))
+      ->type_name("METHOD");
+  app.add_flag("--allow-fallback", o->library.allow_fallback,
+               "Where an encoding does not divide a row, take one of smaller blocks (recorded in the file)");
+  app.add_flag("--allow-requantize", o->library.allow_requantize,
+               "Also quantize tensors that are quantized already (their errors add up)");
+  app.add_flag("--dry-run", o->dry_run, "Show every tensor's encoding and the exact size; write nothing");
+  auto* resume = app.add_flag("--resume", o->library.resume, "Go on where an interrupted run stopped");
+  app.add_flag("--force", o->force, "Throw the partial file of an interrupted run away")->excludes(resume);
+  return [o](Invocation& run) { return quantize_verb_body(*o, run); };
+}
+
+}  // namespace
+
+const Verb quantize_verb = {
+    "quantize", "Write a smaller GGUF file of a model",
+    "OUT appears when it is complete; an interrupted run leaves OUT.partial for --resume.\n"
+    "The same input and options give the same bytes, for any number of threads.\n\n"
+    "Examples:\n"
+    "  carat quantize ~/models/SmolLM2-135M smollm2.Q4_K_M.gguf --to Q4_K_M\n"
+    "  carat quantize model.gguf small.gguf --to Q3_K_M --tensor 'ffn_down=Q4_K' --tensor '^output=Q6_K'\n"
+    "  carat quantize model.gguf --to Q2_K --dry-run",
+    prepare};
+
+}  // namespace carat

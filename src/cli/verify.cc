@@ -1,0 +1,64 @@
+// carat verify: is this file what its writer made?
+#include <memory>
+
+#include "arch/open_model.h"
+#include "cli/format.h"
+#include "cli/verb.h"
+#include "quantize/verify.h"
+
+namespace carat {
+namespace {
+
+json::object report_json(const VerifyReport& r, const std::string& path) {
+  return {{"file", path},
+          {"ok", true},
+          {"container", r.container},
+          {"file_bytes", r.file_bytes},
+          {"tensors", r.tensors},
+          {"digests_checked", r.digests_checked},
+          {"values_checked", r.values_checked},
+          {"provenance", r.has_provenance}};
+}
+
+std::string report_text(const VerifyReport& r, const std::string& path) {
+  std::string out = fmt::format("{}: good {} file, {} tensors, {}\n", printable(path), r.container, r.tensors,
+                                human_bytes(r.file_bytes));
+  out += r.digests_checked > 0 ? fmt::format("  digests     {} of {} tensors are as they were written\n",
+                                             r.digests_checked, r.tensors)
+                               : std::string("  digests     none recorded\n");
+  out += fmt::format("  values      all finite in {} of {} tensors", r.values_checked, r.tensors);
+  out += r.values_checked < r.tensors ? " (the others have encodings carat does not decode)\n" : "\n";
+  out += fmt::format("  provenance  {}\n", r.has_provenance ? "recorded" : "none recorded");
+  return out;
+}
+
+Status verify_verb_body(const std::string& path, Invocation& run) {
+  CARAT_TRY(const Checkpoint checkpoint, open_model(path));
+  CARAT_TRY(const VerifyReport report, verify(run.context, checkpoint));
+  if (!report.ok()) {
+    for (size_t i = 1; i < report.problems.size(); ++i) run.console.say(report.problems[i]);
+    return bad_data(
+        "{}: {}{}", path, report.problems.front(),
+        report.problems.size() > 1 ? fmt::format(" (and {} more)", report.problems.size() - 1) : "");
+  }
+  if (run.console.json()) return run.console.print_json(report_json(report, path));
+  return run.console.print(report_text(report, path));
+}
+
+VerbBody prepare(CLI::App& app) {
+  auto path = std::make_shared<std::string>();
+  app.add_option("FILE", *path, "GGUF file or Hugging Face directory")->required();
+  return [path](Invocation& run) { return verify_verb_body(*path, run); };
+}
+
+}  // namespace
+
+const Verb verify_verb = {
+    "verify", "Check a file: structure, digests, finite values, provenance",
+    "Reads every byte once. Exit code 65 means that something is wrong with the file.\n\n"
+    "Examples:\n"
+    "  carat verify model.gguf\n"
+    "  carat verify model.gguf --json",
+    prepare};
+
+}  // namespace carat
