@@ -13,15 +13,15 @@
 namespace carat {
 
 struct ChatMessage {
-  std::string role;     ///< "system", "user", "assistant", "tool"
+  std::string role;  ///< "system", "user", "assistant", "tool"
   std::string content;
 };
 
 struct ChatOptions {
   bool add_generation_prompt = true;
   std::string bos_token, eos_token;
-  std::string tools_json;            ///< a JSON array, or empty for none
-  std::string extra_json;            ///< a JSON object whose members become template variables, or empty
+  std::string tools_json;  ///< a JSON array, or empty for none
+  std::string extra_json;  ///< a JSON object whose members become template variables, or empty
 };
 
 class ChatTemplate {

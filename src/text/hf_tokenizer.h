@@ -23,7 +23,8 @@ struct HfTokenizerFiles {
 /// Adds tokenizer.ggml.{model,pre,tokens,scores,token_type,merges,*_token_id,add_*} and
 /// tokenizer.chat_template. `vocab_size` is the number of embedding rows: missing ids become [PADn] unused
 /// tokens, as llama.cpp's converter names them. The pre-tokenizer is recognised by the structure of the
-/// pre_tokenizer in tokenizer.json (its regular expressions); an unknown one is an error that says what to do.
+/// pre_tokenizer in tokenizer.json (its regular expressions); an unknown one is an error that says what to
+/// do.
 Status add_tokenizer_metadata(const HfTokenizerFiles& files, uint64_t vocab_size, Metadata& out);
 
 /// The reverse: writes tokenizer.json (or tokenizer.model is reproduced as tokenizer.json of type BPE with

@@ -1,6 +1,6 @@
 // Text to token ids and back. One interface for byte-level BPE and SentencePiece-style BPE; all vocabularies
-// arrive as GGUF metadata (tokenizer.ggml.*), which arch/ and hf_tokenizer.h also make from tokenizer.json and
-// tokenizer.model, so that there is one path from then on.
+// arrive as GGUF metadata (tokenizer.ggml.*), which arch/ and hf_tokenizer.h also make from tokenizer.json
+// and tokenizer.model, so that there is one path from then on.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ class Tokenizer {
 
   /// add_special: BOS/EOS as the model wants them (add_bos_token, add_eos_token, and the model's default).
   /// parse_special: control tokens written in the text become those tokens.
-  virtual Result<std::vector<TokenId>> encode(std::string_view text, bool add_special, bool parse_special) const = 0;
+  virtual Result<std::vector<TokenId>> encode(std::string_view text, bool add_special,
+                                              bool parse_special) const = 0;
   /// Spans in order, each with parse_special = trusted; merges do not cross spans. No BOS is added.
   virtual Result<std::vector<TokenId>> encode_spans(const std::vector<TextSpan>& spans) const = 0;
   /// Raw bytes a token stands for (may be a piece of a UTF-8 character); control tokens give their text only
