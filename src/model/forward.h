@@ -1,0 +1,56 @@
+// The forward pass: token ids in, final hidden states and logits out. One straight line for the families
+// whose block is attention and a gated feed-forward (llama, qwen2, qwen3); their differences are data in
+// ModelConfig.
+//
+// Every value depends only on the tokens before it, never on how many are processed at once: the products
+// have one order of accumulation (kernels.h), and attention reads keys and values back from the f16 cache
+// even within a chunk.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/context.h"
+#include "kernels/kernels.h"
+#include "model/kv_view.h"
+#include "model/weights.h"
+
+namespace carat {
+
+/// Most tokens of one call to forward(): enough to reuse each weight often, little enough to stay in cache.
+constexpr int64_t max_forward_tokens = 512;
+
+/// What stays the same from call to call.
+struct Model {
+  const Weights& weights;
+  const KernelTable& kernels;
+  ActivationScheme scheme;
+};
+
+/// Work space, grown as needed and reused; n = tokens of the call.
+struct ForwardScratch {
+  std::vector<float> x;         ///< [n, width] the residual stream
+  std::vector<float> h;         ///< [n, width] normed input of a block, then its output
+  std::vector<float> q;         ///< [n, heads, head_dim]
+  std::vector<float> k, v;      ///< [n, kv_heads, head_dim]
+  std::vector<float> attended;  ///< [n, heads, head_dim]
+  std::vector<float> gate, up;  ///< [n, feed_forward]
+  std::vector<float> cos, sin;  ///< [n, rotary_dim / 2]
+};
+
+struct ForwardCall {
+  std::span<const int32_t> tokens;  ///< at most max_forward_tokens, each in [0, vocabulary)
+  int64_t position = 0;             ///< of tokens[0]; kv holds those before it
+  std::span<const KvView> kv;       ///< one per layer, with room for position + tokens.size() positions
+  int64_t first_kept = 0;           ///< hidden states are wanted from this token on; tokens.size() for none
+};
+
+/// Appends keys and values of all tokens to call.kv and writes the hidden states (after the final norm) of
+/// tokens [first_kept, n): hidden is [n - first_kept, width].
+void forward(ThreadPool& pool, const Model& model, ForwardScratch& scratch, const ForwardCall& call,
+             float* hidden);
+
+/// logits[rows, vocabulary] of hidden states [rows, width].
+void output_logits(ThreadPool& pool, const Model& model, const float* hidden, int64_t rows, float* logits);
+
+}  // namespace carat
