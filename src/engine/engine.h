@@ -16,8 +16,12 @@
 
 namespace carat {
 
+/// Rows of logits that are worth computing at once: enough to reuse each output weight, bounded memory (32
+/// MB).
+int64_t logit_slab_rows(int64_t vocabulary);
+
 struct EngineOptions {
-  int64_t context = 0;         ///< positions; 0 = the model's own, at most 4096 unless asked for
+  int64_t context = 0;  ///< positions; 0 = the model's own, at most 4096 unless asked for
   ActivationScheme activations = ActivationScheme::int8_32;  ///< see kernels.h
 };
 
@@ -35,20 +39,29 @@ class Engine {
   virtual int64_t context_length() const = 0;
   virtual bool wants_bos() const = 0;
   virtual std::string_view activation_scheme() const = 0;
-  /// A new, empty session. Sessions share weights; one at a time may be computing.
+  /// A new, empty session. Sessions share weights and work space; one at a time may be computing.
   virtual Result<std::unique_ptr<Session>> new_session() = 0;
+  /// The same with another activation scheme than the engine's own.
+  virtual Result<std::unique_ptr<Session>> new_session(ActivationScheme scheme) = 0;
 };
 
 class Session {
  public:
   virtual ~Session() = default;
   virtual int64_t position() const = 0;
-  /// Appends tokens and returns logits [vocabulary] of the last one (valid until the next call).
+  /// Appends tokens (at least one) and returns logits [vocabulary] of the last one (valid until the next
+  /// call). On an error, here and below, the session is as it was before: a token outside the vocabulary,
+  /// more tokens than the context has room for (both Code::usage), cancellation.
   virtual Result<std::span<const float>> append(const Context& context, std::span<const TokenId> tokens) = 0;
   /// Appends tokens; logits of every token from index `first_scored` on are handed, in order and in slabs, to
   /// the sink: sink(index, count, logits[count * vocabulary]).
   virtual Status append_scored(const Context& context, std::span<const TokenId> tokens, int64_t first_scored,
                                const std::function<Status(int64_t, int64_t, const float*)>& sink) = 0;
+  /// append_scored() in two steps, for callers that compare sessions row by row: appends tokens and keeps the
+  /// final hidden states (not the logits, which are far larger) of those from index `first_kept` on ...
+  virtual Status append_kept(const Context& context, std::span<const TokenId> tokens, int64_t first_kept) = 0;
+  /// ... of which this writes logits [count, vocabulary]; `first` counts from the first kept token.
+  virtual Status kept_logits(const Context& context, int64_t first, int64_t count, float* logits) = 0;
   /// Forgets everything from position on (0 = all).
   virtual void truncate(int64_t position) = 0;
 };

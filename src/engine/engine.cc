@@ -1,0 +1,199 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+
+#include "engine/kv_cache.h"
+#include "model/forward.h"
+
+namespace carat {
+namespace {
+
+constexpr int64_t default_context_limit = 4096;
+
+std::string_view scheme_name(ActivationScheme scheme) {
+  switch (scheme) {
+    case ActivationScheme::int8_32:
+      return "int8_32";
+    case ActivationScheme::float32:
+      return "float32";
+    case ActivationScheme::int8_32_everywhere:
+      return "int8_32_everywhere";
+  }
+  return "";
+}
+
+class LoadedEngine final : public Engine, public std::enable_shared_from_this<LoadedEngine> {
+ public:
+  LoadedEngine(Checkpoint checkpoint, Weights weights, std::shared_ptr<const Tokenizer> tokenizer,
+               const KernelTable& kernels, int64_t context, ActivationScheme scheme)
+      : checkpoint_(std::move(checkpoint)),
+        weights_(std::move(weights)),
+        tokenizer_(std::move(tokenizer)),
+        kernels_(kernels),
+        context_(context),
+        scheme_(scheme) {}
+
+  const Checkpoint& checkpoint() const override { return checkpoint_; }
+  const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
+  int64_t vocabulary() const override { return config().vocabulary; }
+  int64_t context_length() const override { return context_; }
+  bool wants_bos() const override { return tokenizer_ && tokenizer_->adds_bos(); }
+  std::string_view activation_scheme() const override { return scheme_name(scheme_); }
+  Result<std::unique_ptr<Session>> new_session() override { return new_session(scheme_); }
+  Result<std::unique_ptr<Session>> new_session(ActivationScheme scheme) override;
+
+  const ModelConfig& config() const { return weights_.config; }
+  Model model(ActivationScheme scheme) const { return {weights_, kernels_, scheme}; }
+  ForwardScratch& scratch() { return scratch_; }
+
+ private:
+  Checkpoint checkpoint_;
+  Weights weights_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  const KernelTable& kernels_;
+  int64_t context_;
+  ActivationScheme scheme_;
+  ForwardScratch scratch_;
+};
+
+class LoadedSession final : public Session {
+ public:
+  LoadedSession(std::shared_ptr<LoadedEngine> engine, ActivationScheme scheme)
+      : engine_(std::move(engine)), scheme_(scheme), cache_(engine_->config()) {}
+
+  int64_t position() const override { return position_; }
+
+  Result<std::span<const float>> append(const Context& context, std::span<const TokenId> tokens) override {
+    if (tokens.empty()) return usage_error("append() needs at least one token");
+    const int64_t last = static_cast<int64_t>(tokens.size()) - 1;
+    logits_.resize(engine_->vocabulary());
+    CARAT_DO(append_scored(context, tokens, last, [&](int64_t, int64_t, const float* logits) -> Status {
+      std::copy_n(logits, logits_.size(), logits_.begin());
+      return {};
+    }));
+    return std::span<const float>(logits_);
+  }
+
+  Status append_scored(const Context& context, std::span<const TokenId> tokens, int64_t first_scored,
+                       const std::function<Status(int64_t, int64_t, const float*)>& sink) override {
+    const int64_t before = position_;
+    CARAT_DO(append_kept(context, tokens, first_scored));
+    const Status scored = score_kept(context, first_scored, sink);
+    if (!scored) truncate(before);
+    return scored;
+  }
+
+  Status append_kept(const Context& context, std::span<const TokenId> tokens, int64_t first_kept) override {
+    CARAT_DO(check(tokens));
+    const int64_t n = static_cast<int64_t>(tokens.size());
+    const int64_t width = engine_->config().width;
+    const int64_t before = position_;
+    first_kept = std::clamp<int64_t>(first_kept, 0, n);
+    kept_ = n - first_kept;
+    hidden_.resize(kept_ * width);
+    cache_.reserve(before + n, before, engine_->context_length());
+
+    const Model model = engine_->model(scheme_);
+    for (int64_t first = 0; first < n; first += max_forward_tokens) {
+      if (Status go_on = context.check(); !go_on) {
+        truncate(before);
+        return go_on;
+      }
+      const int64_t count = std::min(max_forward_tokens, n - first);
+      ForwardCall call;
+      call.tokens = tokens.subspan(first, count);
+      call.position = position_;
+      call.kv = cache_.views();
+      call.first_kept = std::clamp<int64_t>(first_kept - first, 0, count);
+      float* hidden = hidden_.data() + std::max<int64_t>(0, first - first_kept) * width;
+      forward(context.pool, model, engine_->scratch(), call, hidden);
+      position_ += count;
+    }
+    return {};
+  }
+
+  Status kept_logits(const Context& context, int64_t first, int64_t count, float* logits) override {
+    if (first < 0 || count < 0 || first + count > kept_) {
+      return error(Code::internal, "logits of kept tokens {} to {} asked for, where {} were kept", first,
+                   first + count, kept_);
+    }
+    CARAT_DO(context.check());
+    const float* hidden = hidden_.data() + first * engine_->config().width;
+    if (count > 0) output_logits(context.pool, engine_->model(scheme_), hidden, count, logits);
+    return {};
+  }
+
+  void truncate(int64_t position) override {
+    position_ = std::clamp<int64_t>(position, 0, position_);
+    kept_ = 0;
+  }
+
+ private:
+  Status check(std::span<const TokenId> tokens) const {
+    const int64_t room = engine_->context_length() - position_;
+    if (static_cast<int64_t>(tokens.size()) > room) {
+      return usage_error("{} tokens do not fit behind the {} in the context of {}; use a larger one",
+                         tokens.size(), position_, engine_->context_length());
+    }
+    for (const TokenId id : tokens) {
+      if (id < 0 || id >= engine_->vocabulary()) {
+        return usage_error("token {} is outside the model's vocabulary of {}", id, engine_->vocabulary());
+      }
+    }
+    return {};
+  }
+
+  Status score_kept(const Context& context, int64_t first_index,
+                    const std::function<Status(int64_t, int64_t, const float*)>& sink) {
+    const int64_t slab = logit_slab_rows(engine_->vocabulary());
+    slab_.resize(std::min(slab, kept_) * engine_->vocabulary());
+    for (int64_t first = 0; first < kept_; first += slab) {
+      const int64_t count = std::min(slab, kept_ - first);
+      CARAT_DO(kept_logits(context, first, count, slab_.data()));
+      CARAT_DO(sink(first_index + first, count, slab_.data()));
+    }
+    return {};
+  }
+
+  std::shared_ptr<LoadedEngine> engine_;
+  ActivationScheme scheme_;
+  KvCache cache_;
+  int64_t position_ = 0;
+  int64_t kept_ = 0;           ///< rows of hidden_
+  std::vector<float> hidden_;  ///< [kept_, width]
+  std::vector<float> slab_;    ///< [slab, vocabulary]
+  std::vector<float> logits_;  ///< [vocabulary]
+};
+
+Result<std::unique_ptr<Session>> LoadedEngine::new_session(ActivationScheme scheme) {
+  return std::unique_ptr<Session>(std::make_unique<LoadedSession>(shared_from_this(), scheme));
+}
+
+}  // namespace
+
+int64_t logit_slab_rows(int64_t vocabulary) {
+  constexpr int64_t floats = 8 << 20;
+  return std::clamp<int64_t>(floats / std::max<int64_t>(vocabulary, 1) / 16 * 16, 16, max_forward_tokens);
+}
+
+Result<std::shared_ptr<Engine>> Engine::load(const Context& context, Checkpoint checkpoint,
+                                             const EngineOptions& options) {
+  CARAT_TRY(const KernelTable* kernels, default_kernel_table());
+  CARAT_TRY(Weights weights, load_weights(context, checkpoint));
+  const int64_t own = weights.config.context_length;
+  if (options.context < 0 || options.context > own) {
+    return usage_error("{}: a context of {} was asked for, but the model was made for at most {}",
+                       checkpoint.source, options.context, own);
+  }
+  const int64_t positions = options.context > 0 ? options.context : std::min(own, default_context_limit);
+
+  std::shared_ptr<const Tokenizer> tokenizer;
+  if (checkpoint.metadata.has("tokenizer.ggml.model")) {
+    CARAT_TRY(tokenizer, Tokenizer::from_metadata(checkpoint.metadata));
+  }
+  return std::shared_ptr<Engine>(std::make_shared<LoadedEngine>(std::move(checkpoint), std::move(weights),
+                                                                std::move(tokenizer), *kernels, positions,
+                                                                options.activations));
+}
+
+}  // namespace carat
