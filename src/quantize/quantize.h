@@ -1,0 +1,87 @@
+// The main job: a checkpoint in, a quantized GGUF out, in one streaming pass with bounded memory.
+//
+// Plan first, then write: plan_quantize() decides every tensor's encoding and the file's exact size without
+// touching the disk; quantize() refuses what cannot end well before the first byte, then streams slabs of
+// rows.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/context.h"
+#include "containers/checkpoint.h"
+#include "recipes/recipe.h"
+
+namespace carat {
+
+struct QuantizeOptions {
+  Recipe recipe;
+  std::string method;                ///< rounder's name; empty = the default one
+  bool allow_fallback = false;       ///< encodings of smaller blocks where the recipe's do not fit a shape
+  bool allow_requantize = false;     ///< sources that are quantized already lose more than their own error
+  bool resume = false;               ///< continue the partial file of an interrupted run
+  bool discard_partial = false;      ///< or throw it away
+  uint64_t slab_weights = 4u << 20;  ///< weights in flight per step; decides memory and nothing else
+};
+
+struct TensorPlan {
+  std::string name;
+  std::vector<int64_t> shape;
+  const Encoding* from = nullptr;
+  const Encoding* to = nullptr;
+  std::string method;  ///< "copy" where source and target encoding are the same, else the rounder's name
+  std::string reason;
+  uint64_t bytes = 0;  ///< in the output
+};
+
+struct QuantizePlan {
+  std::vector<TensorPlan> tensors;     ///< in file order
+  std::vector<std::string> fallbacks;  ///< one sentence each
+  std::vector<std::string> notes;      ///< what the user should know and nothing went wrong with
+  Metadata metadata;                   ///< of the output, with placeholders for what is known at the end
+  uint64_t input_bytes = 0;
+  uint64_t output_bytes = 0;   ///< the file, exact to the byte
+  double bits_per_weight = 0;  ///< tensor data over all weights, norms included
+};
+
+struct TensorReport {
+  std::string name;
+  std::vector<int64_t> shape;
+  const Encoding* from = nullptr;
+  const Encoding* to = nullptr;
+  std::string method;
+  std::string reason;
+  double relative_error = 0;  ///< sum (w - q)^2 / sum w^2
+  uint64_t underflows = 0;    ///< non-zero values stored as zero (float encodings)
+};
+
+struct QuantizeReport {
+  uint64_t input_bytes = 0;
+  uint64_t output_bytes = 0;
+  double bits_per_weight = 0;
+  double seconds = 0;
+  uint64_t peak_rss_bytes = 0;
+  std::vector<TensorReport> tensors;
+  std::vector<std::string> fallbacks;
+  std::vector<std::string> notes;
+  uint64_t underflows = 0;
+  std::string source_digest;   ///< SHA-256 tree of the source's tensors, also in the file
+  size_t resumed_tensors = 0;  ///< taken over from an interrupted run
+};
+
+/// What quantize() would write. usage errors: encodings that do not fit, requantization without leave, a
+/// method that cannot write an encoding; bad_data: a source that cannot be decoded.
+Result<QuantizePlan> plan_quantize(const Checkpoint& checkpoint, const QuantizeOptions& options);
+
+/// Writes out_path (through out_path.partial and a journal, see CheckpointWriter). Refuses to replace an
+/// input file. Stops on values that are not finite or overflow the target, naming the tensor. Interrupted:
+/// the partial file stays for a resume. The bytes depend on the source's contents, the options and carat's
+/// version, and on nothing else.
+Result<QuantizeReport> quantize(const Context& context, const Checkpoint& checkpoint,
+                                const std::string& out_path, const QuantizeOptions& options);
+
+/// Peak resident memory of this process so far (VmHWM), 0 where the system does not say.
+uint64_t peak_rss_bytes();
+
+}  // namespace carat
