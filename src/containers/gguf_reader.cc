@@ -21,6 +21,7 @@
 #include "containers/gguf.h"
 #include "containers/gguf_format.h"
 #include "containers/mapped_tensor.h"
+#include "containers/memory_budget.h"
 #include "containers/quote.h"
 
 namespace carat {
@@ -29,9 +30,6 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "values are copied from the file as they lie");
 
-constexpr uint64_t budget_slack = 48 << 20;
-constexpr uint64_t key_cost = 384;     // a Metadata entry, its index node and allocator overhead
-constexpr uint64_t tensor_cost = 640;  // a Tensor, its shape, data source, index node and allocator overhead
 constexpr uint64_t smallest_key = 8 + 1 + 4 + 1;
 constexpr uint64_t smallest_tensor = 8 + 1 + 4 + 4 + 8;
 
@@ -61,7 +59,7 @@ std::optional<std::string_view> removed_type(uint32_t id) {
 
 class Parser {
  public:
-  explicit Parser(Bytes file) : file_(file), budget_(file.size() + budget_slack) {}
+  explicit Parser(Bytes file) : file_(file) { budget_.add_file(file.size()); }
 
   Status parse(Checkpoint& out, const std::shared_ptr<const MappedFile>& mapped);
 
@@ -88,19 +86,6 @@ class Parser {
     return view;
   }
 
-  Status charge(uint64_t bytes) {
-    if (bytes > budget_) {
-      return bad_data("at byte {}: the metadata would take more memory than the file's size plus 48 MB",
-                      position_);
-    }
-    budget_ -= bytes;
-    return {};
-  }
-  Result<std::string> owned(std::string_view view) {
-    CARAT_DO(charge(view.size() > 15 ? view.size() + 32 : 0));
-    return std::string(view);
-  }
-
   Result<Value> value(std::string_view key, uint32_t type_id);
   Result<Array> array(std::string_view key);
   Status header();
@@ -109,7 +94,7 @@ class Parser {
 
   Bytes file_;
   uint64_t position_ = 0;
-  uint64_t budget_;
+  MemoryBudget budget_;
   uint64_t tensor_count_ = 0;
   uint64_t key_count_ = 0;
 };
@@ -148,8 +133,8 @@ Status Parser::header() {
                     remaining());
   }
   // Both are bounded by the file's size, so the products cannot wrap.
-  CARAT_DO(charge(key_count_ * key_cost));
-  return charge(tensor_count_ * tensor_cost);
+  CARAT_DO(budget_.charge(key_count_ * metadata_cost));
+  return budget_.charge(tensor_count_ * tensor_cost);
 }
 
 /// Values of an array as they lie at `from`, which holds as many.
@@ -178,12 +163,13 @@ Result<Array> Parser::array(std::string_view key) {
     return bad_data("metadata key {} claims {} elements of type {}, but {} bytes remain in the file",
                     quote(key), count, value_type_name(a.element), remaining());
   }
-  CARAT_DO(charge(count * (is_string ? sizeof(std::string) : 8)));
+  CARAT_DO(budget_.charge(count * (is_string ? sizeof(std::string) : 8)));
   if (is_string) {
     a.strings.reserve(count);
     for (uint64_t i = 0; i < count; ++i) {
       CARAT_TRY(const std::string_view s, text("a string of an array"));
-      CARAT_TRY(a.strings.emplace_back(), owned(s));
+      CARAT_DO(budget_.charge_text(s.size()));
+      a.strings.emplace_back(s);
     }
     return a;
   }
@@ -282,8 +268,8 @@ Result<Value> Parser::value(std::string_view key, uint32_t type_id) {
     }
     case ValueType::string: {
       CARAT_TRY(const std::string_view s, text("a metadata string"));
-      CARAT_TRY(std::string copy, owned(s));
-      return Value::string(std::move(copy));
+      CARAT_DO(budget_.charge_text(s.size()));
+      return Value::string(std::string(s));
     }
     case ValueType::array: {
       CARAT_TRY(Array a, array(key));
@@ -302,7 +288,7 @@ Status Parser::metadata(Metadata& out) {
                       key.size(), gguf::max_key_bytes);
     }
     if (out.has(key)) return bad_data("metadata key {} appears twice", quote(key));
-    CARAT_DO(charge(2 * key.size()));
+    CARAT_DO(budget_.charge(2 * key.size()));
     CARAT_TRY(const uint32_t type, number<uint32_t>("a metadata value's type"));
     CARAT_TRY(Value v, value(key, type));
     out.set(key, std::move(v));
@@ -315,7 +301,7 @@ Status Parser::tensor_info(Tensor& tensor, uint64_t& offset, uint64_t& bytes) {
   if (name.empty() || name.find('\0') != std::string_view::npos) {
     return bad_data("a tensor's name at byte {} is empty or holds a zero byte", position_ - name.size());
   }
-  CARAT_DO(charge(2 * name.size()));
+  CARAT_DO(budget_.charge(2 * name.size()));
   tensor.name = name;
   CARAT_TRY(const uint32_t dimensions, number<uint32_t>("a tensor's number of dimensions"));
   if (dimensions > gguf::max_dimensions) {

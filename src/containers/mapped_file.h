@@ -34,6 +34,9 @@ class MappedFile {
 /// The whole of a small file; bad_data if it is larger than `limit`.
 Result<std::string> read_small_file(const std::string& path, uint64_t limit);
 
+/// Whether something of that name exists, symbolic links followed.
+bool file_exists(const std::string& path);
+
 /// Whether two paths name the same file (device and inode); false if either does not exist.
 bool same_file(const std::string& a, const std::string& b);
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "base/digest.h"
+#include "containers/durable.h"
 #include "containers/mapped_file.h"
 
 namespace carat {
@@ -56,12 +56,6 @@ std::string unescape(std::string_view text) {
   return out;
 }
 
-std::string directory_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 /// Takes the line up to '\n' off the front of `text`, without checksum; nothing where it is torn or altered.
 std::optional<std::string_view> take_line(std::string_view& text) {
   const size_t end = text.find('\n');
@@ -92,32 +86,6 @@ std::optional<Piece> parse_piece(std::string_view line) {
 
 }  // namespace
 
-Status sync_directory_of(const std::string& path) {
-  const std::string directory = directory_of(path);
-  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return error(Code::io, "{}: cannot open: {}", directory, std::strerror(errno));
-  const int rc = ::fsync(fd);
-  const int why = errno;
-  ::close(fd);
-  // Some network file systems cannot sync a directory; their renames are as durable as they get.
-  if (rc != 0 && why != EINVAL) return error(Code::io, "{}: cannot sync: {}", directory, std::strerror(why));
-  return {};
-}
-
-Status check_free_space(const std::string& path, uint64_t bytes) {
-  struct statvfs fs;
-  const std::string directory = directory_of(path);
-  if (::statvfs(directory.c_str(), &fs) != 0) {
-    return error(Code::io, "{}: cannot write there: {}", directory, std::strerror(errno));
-  }
-  const uint64_t available = static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
-  if (available < bytes) {
-    return error(Code::io, "{}: {} bytes are needed, but its file system has {} free", path, bytes,
-                 available);
-  }
-  return {};
-}
-
 void PartialFile::HashDeleter::operator()(XXH3_state_s* state) const { XXH3_freeState(state); }
 
 Error PartialFile::failed(std::string_view what) const {
@@ -145,7 +113,8 @@ Result<std::unique_ptr<PartialFile>> PartialFile::open(const Plan& plan) {
   if (f.file_ < 0) return f.failed("cannot create");
   if (::fstat(f.file_, &st) != 0 || !S_ISREG(st.st_mode))
     return usage_error("{} is not a regular file", f.partial());
-  // The lock may come just after its holder renamed the file: then this descriptor is that of the finished file.
+  // The lock may come just after its holder renamed the file: then this descriptor is that of the finished
+  // file.
   struct stat named;
   if (::flock(f.file_, LOCK_EX | LOCK_NB) != 0 || ::stat(f.partial().c_str(), &named) != 0 ||
       named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
@@ -163,7 +132,7 @@ Result<std::unique_ptr<PartialFile>> PartialFile::open(const Plan& plan) {
     CARAT_DO(f.start_journal(plan));
   }
   if (::ftruncate(f.file_, static_cast<off_t>(f.position_)) != 0) return f.failed("cannot truncate");
-  CARAT_DO(f.write_at(0, as_bytes(plan.header)));
+  CARAT_DO(write_at(f.file_, 0, as_bytes(plan.header), f.partial()));
   // Reserves the space where the file system can do it at no cost; elsewhere the check above must do.
   if (plan.total > f.position_ && ::fallocate(f.file_, 0, 0, static_cast<off_t>(plan.total)) != 0 &&
       errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS) {
@@ -237,19 +206,8 @@ PartialFile::~PartialFile() {
   if (journal_ >= 0) ::close(journal_);
 }
 
-Status PartialFile::write_at(uint64_t offset, Bytes bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(file_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return failed("cannot write");
-    offset += static_cast<uint64_t>(n);
-    bytes = bytes.subspan(static_cast<size_t>(n));
-  }
-  return {};
-}
-
 Status PartialFile::append(Bytes bytes) {
-  CARAT_DO(write_at(position_, bytes));
+  CARAT_DO(write_at(file_, position_, bytes, partial()));
   XXH3_64bits_update(digest_.get(), bytes.data(), bytes.size());
   position_ += bytes.size();
   return {};
@@ -283,7 +241,7 @@ Status PartialFile::sync() {
 
 Status PartialFile::finish(std::string_view header) {
   CARAT_DO(sync());
-  if (!header.empty()) CARAT_DO(write_at(0, as_bytes(header)));
+  if (!header.empty()) CARAT_DO(write_at(file_, 0, as_bytes(header), partial()));
   if (::ftruncate(file_, static_cast<off_t>(position_)) != 0 || ::fsync(file_) != 0)
     return failed("cannot sync");
   if (::rename(partial().c_str(), path_.c_str()) != 0) return failed("cannot rename to its final name");

@@ -64,7 +64,6 @@ class PartialFile {
   PartialFile() = default;
   Status recover(const Plan& plan);
   Status start_journal(const Plan& plan);
-  Status write_at(uint64_t offset, Bytes bytes);
   Status sync();
   Error failed(std::string_view what) const;
   std::string partial() const { return path_ + ".partial"; }
@@ -81,11 +80,5 @@ class PartialFile {
   std::chrono::steady_clock::time_point synced_at_;
   std::unique_ptr<XXH3_state_s, HashDeleter> digest_;
 };
-
-/// Syncs the directory that holds `path`, so that a rename or a new file in it survives a power failure.
-Status sync_directory_of(const std::string& path);
-
-/// io error naming need and free bytes if the file system that will hold `path` has less than `bytes` free.
-Status check_free_space(const std::string& path, uint64_t bytes);
 
 }  // namespace carat
