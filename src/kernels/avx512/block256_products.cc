@@ -1,0 +1,15 @@
+#include "kernels/generic/prelude.h"
+
+CARAT_BEGIN_AVX512
+#include "simd/avx512.h"
+//
+#include "kernels/generic/quantized_product.h"
+//
+#include "kernels/generic/unpack_block256.h"
+CARAT_END_TARGET
+
+namespace carat::avx512 {
+void add_block256_products(KernelTable& table) {
+  set_products<Avx512Simd, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS>(table);
+}
+}  // namespace carat::avx512

@@ -1,0 +1,15 @@
+#include "kernels/generic/prelude.h"
+
+CARAT_BEGIN_AVX512
+#include "simd/avx512.h"
+//
+#include "kernels/generic/quantized_product.h"
+//
+#include "kernels/generic/unpack_block32.h"
+CARAT_END_TARGET
+
+namespace carat::avx512 {
+void add_block32_products(KernelTable& table) {
+  set_products<Avx512Simd, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL>(table);
+}
+}  // namespace carat::avx512

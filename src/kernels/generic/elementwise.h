@@ -1,0 +1,191 @@
+// Operations on rows of floats, written once over a Simd type (simd/portable.h documents those).
+// Included inside a target region, after generic/prelude.h.
+
+namespace carat {
+namespace {
+
+template <class S>
+struct Elementwise {
+  using F = typename S::F;
+  using I = typename S::I;
+
+  /// e^x, at most 2 units in the last place from the true value; 1 for 0; 0 below -87.3; x above 88 counts as
+  /// 88; NaN stays NaN. x = n ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts, so that r is exact to 2^-30
+  /// of itself), then the Taylor polynomial of degree 7, whose remainder is below 2^-27.
+  static CARAT_ALWAYS_INLINE F exp(F x) {
+    const F lowest = S::set(-87.3f);
+    const F clamped = S::max(lowest, S::min(S::set(88.0f), x));
+    // Adding 1.5 * 2^23 rounds to an integer, which then sits in the low mantissa bits.
+    const F shift = S::set(12582912.0f);
+    const F shifted = S::mul_add(clamped, S::set(1.44269504f), shift);
+    const F n = S::sub(shifted, shift);
+    F r = S::mul_add(n, S::set(-0.693359375f), clamped);
+    r = S::mul_add(n, S::set(2.12194440e-4f), r);
+    F p = S::set(1.0f / 5040);
+    p = S::mul_add(p, r, S::set(1.0f / 720));
+    p = S::mul_add(p, r, S::set(1.0f / 120));
+    p = S::mul_add(p, r, S::set(1.0f / 24));
+    p = S::mul_add(p, r, S::set(1.0f / 6));
+    p = S::mul_add(p, r, S::set(0.5f));
+    p = S::mul_add(p, r, S::set(1.0f));
+    p = S::mul_add(p, r, S::set(1.0f));
+    const I power = S::template shift_left<23>(S::add_i(S::bits(shifted), S::set_i(127)));
+    return S::select_less(x, lowest, S::zero(), S::mul(p, S::from_bits(power)));
+  }
+
+  /// Below this a block of 32 activations counts as zero: its scale's inverse would not be finite.
+  static constexpr float kSmallest = 0x1p-100f;
+
+  struct Rounded {
+    I low, high;  ///< codes
+    float scale;
+  };
+  static CARAT_ALWAYS_INLINE Rounded round_block(F low, F high) {
+    const I magnitude = S::set_i(0x7fffffff);
+    // As integers, magnitudes order like the numbers, with infinity and NaN above all.
+    const int32_t largest_bits =
+        S::max_of_lanes_i(S::max_i(S::and_i(S::bits(low), magnitude), S::and_i(S::bits(high), magnitude)));
+    float largest;
+    __builtin_memcpy(&largest, &largest_bits, 4);
+    if (!(largest >= kSmallest && largest_bits < 0x7f800000)) {
+      const float scale = largest_bits < 0x7f800000 ? 0.0f : __builtin_nanf("");
+      return {S::set_i(0), S::set_i(0), scale};
+    }
+    const F inverse = S::set(127.0f / largest);
+    return {S::round(S::mul(low, inverse)), S::round(S::mul(high, inverse)), largest / 127.0f};
+  }
+
+  static void round_activations(const float* x, int64_t n, int8_t* codes, float* scales, int32_t* sums16,
+                                int32_t* sums32) {
+    for (int64_t b = 0; b < n / 32; ++b) {
+      const Rounded r = round_block(S::load(x + 32 * b), S::load(x + 32 * b + 16));
+      S::store_i8(r.low, codes + 32 * b);
+      S::store_i8(r.high, codes + 32 * b + 16);
+      scales[b] = r.scale;
+      sums16[2 * b] = S::sum_of_lanes_i(r.low);
+      sums16[2 * b + 1] = S::sum_of_lanes_i(r.high);
+      sums32[b] = sums16[2 * b] + sums16[2 * b + 1];
+    }
+  }
+
+  static void round_trip(const float* x, int64_t n, float* out) {
+    for (int64_t i = 0; i < n; i += 32) {
+      const Rounded r = round_block(S::load_n(x + i, n - i), S::load_n(x + i + 16, n - i - 16));
+      S::store_n(S::mul(S::convert(r.low), S::set(r.scale)), out + i, n - i);
+      S::store_n(S::mul(S::convert(r.high), S::set(r.scale)), out + i + 16, n - i - 16);
+    }
+  }
+
+  static void rms_norm(const float* x, const float* gain, float epsilon, int64_t n, float* out) {
+    F squares = S::zero();
+    for (int64_t i = 0; i < n; i += 16) {
+      const F v = S::load_n(x + i, n - i);
+      squares = S::mul_add(v, v, squares);
+    }
+    const float mean = S::sum_of_lanes(squares) / static_cast<float>(n);
+    const F factor = S::set(1.0f / __builtin_sqrtf(mean + epsilon));
+    for (int64_t i = 0; i < n; i += 16)
+      S::store_n(S::mul(S::mul(S::load_n(x + i, n - i), factor), S::load_n(gain + i, n - i)), out + i, n - i);
+  }
+
+  static CARAT_ALWAYS_INLINE void rotate(F& a, F& b, F cos, F sin) {
+    const F a_sin = S::mul(a, sin);
+    const F b_sin = S::sub(S::zero(), S::mul(b, sin));
+    a = S::mul_add(a, cos, b_sin);
+    b = S::mul_add(b, cos, a_sin);
+  }
+  static void rope(float* x, int rotary_dim, const float* cos, const float* sin, bool interleaved) {
+    const int half = rotary_dim / 2;
+    for (int i = 0; i < half; i += 16) {
+      const int n = half - i < 16 ? half - i : 16;
+      const F c = S::load_n(cos + i, n), s = S::load_n(sin + i, n);
+      F a, b;
+      if (!interleaved) {
+        a = S::load_n(x + i, n);
+        b = S::load_n(x + half + i, n);
+        rotate(a, b, c, s);
+        S::store_n(a, x + i, n);
+        S::store_n(b, x + half + i, n);
+      } else if (n == 16) {
+        S::load_pairs(x + 2 * i, a, b);
+        rotate(a, b, c, s);
+        S::store_pairs(a, b, x + 2 * i);
+      } else {
+        alignas(64) float pairs[32] = {};
+        for (int j = 0; j < 2 * n; ++j) pairs[j] = x[2 * i + j];
+        S::load_pairs(pairs, a, b);
+        rotate(a, b, c, s);
+        S::store_pairs(a, b, pairs);
+        for (int j = 0; j < 2 * n; ++j) x[2 * i + j] = pairs[j];
+      }
+    }
+  }
+
+  static void silu_mul(float* gate, const float* up, int64_t n) {
+    for (int64_t i = 0; i < n; i += 16) {
+      const F g = S::load_n(gate + i, n - i);
+      const F denominator = S::add(S::set(1.0f), exp(S::sub(S::zero(), g)));
+      S::store_n(S::mul(S::div(g, denominator), S::load_n(up + i, n - i)), gate + i, n - i);
+    }
+  }
+
+  static void add(float* x, const float* y, int64_t n) {
+    for (int64_t i = 0; i < n; i += 16)
+      S::store_n(S::add(S::load_n(x + i, n - i), S::load_n(y + i, n - i)), x + i, n - i);
+  }
+
+  static void store_f16(const float* x, int64_t n, uint16_t* out) {
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) S::store_f16(S::load(x + i), out + i);
+    if (i == n) return;
+    alignas(64) uint16_t tail[16];
+    S::store_f16(S::load_n(x + i, n - i), tail);
+    for (int64_t j = 0; j < n - i; ++j) out[i + j] = tail[j];
+  }
+
+  static LogSumExp log_sum_exp(const float* x, int64_t n) {
+    const float infinity = __builtin_inff();
+    // Sixteen running maxima, and at which step each was met first (in the bits of a float vector).
+    F best = S::set(-infinity), where = S::from_bits(S::set_i(0));
+    for (int64_t i = 0; i < n; i += 16) {
+      const F v = S::keep_range(S::load_n(x + i, n - i), 0, n - i, S::set(-infinity));
+      where = S::select_less(best, v, S::from_bits(S::set_i(static_cast<int32_t>(i / 16))), where);
+      best = S::select_less(best, v, v, best);
+    }
+    alignas(64) float largest[16];
+    alignas(64) int32_t step[16];
+    S::store(best, largest);
+    S::store_i(S::bits(where), step);
+    LogSumExp result;
+    float top = largest[0];
+    result.argmax = int64_t{step[0]} * 16;
+    for (int lane = 1; lane < 16 && lane < n; ++lane) {
+      const int64_t index = int64_t{step[lane]} * 16 + lane;
+      if (largest[lane] > top || (largest[lane] == top && index < result.argmax)) {
+        top = largest[lane];
+        result.argmax = index;
+      }
+    }
+    typename S::D sum = S::zero_d();
+    for (int64_t i = 0; i < n; i += 16) {
+      const F e = exp(S::sub(S::load_n(x + i, n - i), S::set(top)));
+      sum = S::add_d(sum, S::keep_range(e, 0, n - i, S::zero()));
+    }
+    result.value = static_cast<double>(top) + __builtin_log(S::sum_of_lanes_d(sum));
+    return result;
+  }
+
+  static constexpr void add_to(KernelTable& table) {
+    table.round_activations = &round_activations;
+    table.round_trip = &round_trip;
+    table.rms_norm = &rms_norm;
+    table.rope = &rope;
+    table.silu_mul = &silu_mul;
+    table.add = &add;
+    table.store_f16 = &store_f16;
+    table.log_sum_exp = &log_sum_exp;
+  }
+};
+
+}  // namespace
+}  // namespace carat

@@ -1,0 +1,214 @@
+#include "kernels/kernels.h"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "kernels/kernel_table.h"
+
+namespace carat {
+namespace {
+
+/// Memory that a thread keeps between calls, so that a product does not meet fresh pages each time. Contents
+/// are not preserved.
+template <class T, int kTag>
+T* scratch(int64_t count) {
+  struct Buffer {
+    std::unique_ptr<T[]> data;
+    int64_t capacity = 0;
+  };
+  thread_local Buffer buffer;
+  constexpr int64_t kPadding = 64 / int64_t{sizeof(T)};
+  if (buffer.capacity < count) {
+    buffer.data.reset();
+    buffer.data = std::make_unique_for_overwrite<T[]>(static_cast<size_t>(count + kPadding));
+    buffer.capacity = count;
+  }
+  const auto address = reinterpret_cast<uintptr_t>(buffer.data.get());
+  return buffer.data.get() + (64 - address % 64) % 64 / sizeof(T);
+}
+
+/// Rows of activations that a thread rounds at a time: about 64 KB.
+int64_t rounding_grain(int64_t columns) {
+  return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, columns));
+}
+
+RoundedActivations round_all(const KernelTable& k, ThreadPool& pool, const float* x, int64_t x_stride,
+                             int64_t tokens, int64_t columns) {
+  const int64_t blocks = columns / 32;
+  const int64_t sum_stride = 2 * blocks + 16;
+  int8_t* codes = scratch<int8_t, 0>(tokens * columns);
+  float* scales = scratch<float, 0>(tokens * blocks);
+  int32_t* sums = scratch<int32_t, 0>(2 * tokens * sum_stride);
+  int32_t* sums32 = sums + tokens * sum_stride;
+  pool.parallel_for(tokens, rounding_grain(columns), [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t)
+      k.round_activations(x + t * x_stride, columns, codes + t * columns, scales + t * blocks,
+                          sums + t * sum_stride, sums32 + t * sum_stride);
+  });
+  return {tokens, columns, codes, scales, sums, sums32, sum_stride};
+}
+
+FloatActivations round_trip_all(const KernelTable& k, ThreadPool& pool, const float* x, int64_t x_stride,
+                                int64_t tokens, int64_t columns) {
+  float* kept = scratch<float, 1>(tokens * columns);
+  pool.parallel_for(tokens, rounding_grain(columns), [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) k.round_trip(x + t * x_stride, columns, kept + t * columns);
+  });
+  return {tokens, kept, columns};
+}
+
+size_t position(const Encoding& e) {
+  const auto all = all_encodings();
+  return static_cast<size_t>(std::ranges::find(all, &e) - all.begin());
+}
+
+/// One target, with the functions chosen for it.
+struct Product {
+  const MatmulTarget* target;
+  QuantizedProduct quantized;  // null: floats
+  FloatProduct exact;
+  int64_t first_panel;  // of all targets' panels in one sequence
+};
+
+/// Panels that a thread takes at a time: enough work to hide the handing out, and at least 8 shares per
+/// thread so that uneven cores balance.
+int64_t panel_grain(int64_t panels, int64_t panel_bytes, int64_t tokens, int threads) {
+  const int64_t enough = std::max<int64_t>(1, (32 << 10) / std::max<int64_t>(1, panel_bytes * tokens));
+  return std::clamp<int64_t>(panels / (8 * threads), 1, enough);
+}
+
+}  // namespace
+
+const KernelTable* kernel_table(Isa isa) {
+  const auto available = available_isas();
+  if (std::ranges::find(available, isa) == available.end()) return nullptr;
+  if (isa == Isa::portable) return &portable_table();
+#if defined(__x86_64__)
+  if (isa == Isa::avx2) {
+    static const KernelTable table = [] {
+      KernelTable t = portable_table();
+      t.isa = Isa::avx2;
+      avx2::add_elementwise(t);
+      avx2::add_float_products(t);
+      avx2::add_attention(t);
+      avx2::add_block32_products(t);
+      avx2::add_block256_products(t);
+      return t;
+    }();
+    return &table;
+  }
+  if (isa == Isa::avx512) {
+    static const KernelTable table = [] {
+      KernelTable t = portable_table();
+      t.isa = Isa::avx512;
+      avx512::add_elementwise(t);
+      avx512::add_float_products(t);
+      avx512::add_attention(t);
+      avx512::add_block32_products(t);
+      avx512::add_block256_products(t);
+      return t;
+    }();
+    return &table;
+  }
+#endif
+  return nullptr;
+}
+
+Result<const KernelTable*> default_kernel_table() {
+  CARAT_TRY(const Isa isa, chosen_isa());
+  if (const KernelTable* table = kernel_table(isa)) return table;
+  return usage_error("this build of carat has no kernels for {}; choose another with CARAT_ISA",
+                     isa_name(isa));
+}
+
+void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
+            std::span<const MatmulTarget> targets, const float* x, int64_t x_stride, int64_t tokens) {
+  if (targets.empty() || tokens <= 0) return;
+  const int64_t columns = targets.front().weight.columns;
+
+  thread_local std::vector<Product> products;
+  products.clear();
+  int64_t panels = 0, bytes = 0;
+  bool any_quantized = false, any_float = false;
+  for (const MatmulTarget& target : targets) {
+    const size_t i = position(*target.weight.encoding);
+    const bool rounded = scheme != ActivationScheme::float32 && k.quantized[i] != nullptr;
+    any_quantized |= rounded;
+    any_float |= !rounded;
+    products.push_back({&target, rounded ? k.quantized[i] : nullptr, k.exact[i], panels});
+    panels += ceil_div(target.weight.rows, kPanelRows);
+    bytes += target.weight.rows * static_cast<int64_t>(target.weight.row_bytes);
+  }
+  if (panels == 0) return;
+
+  RoundedActivations rounded;
+  FloatActivations floats{tokens, x, x_stride};
+  if (any_quantized) rounded = round_all(k, pool, x, x_stride, tokens, columns);
+  if (any_float && scheme == ActivationScheme::int8_32_everywhere)
+    floats = round_trip_all(k, pool, x, x_stride, tokens, columns);
+
+  const std::span<const Product> all = products;  // the pool's threads have their own thread_local
+  const auto run = [&](int64_t begin, int64_t end, int) {
+    size_t p = 0;
+    for (int64_t panel = begin; panel < end; ++panel) {
+      while (p + 1 < all.size() && all[p + 1].first_panel <= panel) ++p;
+      const WeightView& w = all[p].target->weight;
+      const int64_t row = (panel - all[p].first_panel) * kPanelRows;
+      const WeightRows rows{w.encoding, w.data + static_cast<uint64_t>(row) * w.row_bytes,
+                            static_cast<int64_t>(w.row_bytes),
+                            static_cast<int>(std::min<int64_t>(kPanelRows, w.rows - row)), w.columns};
+      float* y = all[p].target->y + row;
+      if (all[p].quantized)
+        all[p].quantized(rows, rounded, y, all[p].target->y_stride);
+      else
+        all[p].exact(rows, floats, y, all[p].target->y_stride);
+    }
+  };
+  pool.parallel_for(panels, panel_grain(panels, bytes / panels, tokens, pool.threads()), run);
+}
+
+void rms_norm(const KernelTable& k, const float* x, const float* gain, float epsilon, int64_t rows, int64_t n,
+              float* out) {
+  for (int64_t r = 0; r < rows; ++r) k.rms_norm(x + r * n, gain, epsilon, n, out + r * n);
+}
+
+void rope(const KernelTable& k, float* x, int64_t x_stride, int64_t tokens, int heads, int head_dim,
+          int rotary_dim, const float* cos, const float* sin, bool interleaved) {
+  const int64_t angles = rotary_dim / 2;
+  for (int64_t t = 0; t < tokens; ++t)
+    for (int64_t h = 0; h < heads; ++h)
+      k.rope(x + t * x_stride + h * head_dim, rotary_dim, cos + t * angles, sin + t * angles, interleaved);
+}
+
+void silu_mul(const KernelTable& k, float* gate, const float* up, int64_t n) { k.silu_mul(gate, up, n); }
+
+void add(const KernelTable& k, float* x, const float* y, int64_t n) { k.add(x, y, n); }
+
+void add_bias(const KernelTable& k, float* x, const float* bias, int64_t rows, int64_t n) {
+  for (int64_t r = 0; r < rows; ++r) k.add(x + r * n, bias, n);
+}
+
+void attention(const KernelTable& k, ThreadPool& pool, const AttentionArgs& args) {
+  if (args.tokens <= 0) return;
+  const int group = args.heads / args.kv_heads;
+  // About 64 queries share a chunk that was unpacked once; their outputs stay in the cache.
+  const int64_t block = std::max<int64_t>(1, 64 / group);
+  const int64_t blocks = ceil_div(args.tokens, block);
+  pool.parallel_for(blocks * args.kv_heads, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t b = blocks - 1 - i / args.kv_heads;  // late tokens see more: first
+      AttentionItem item{&args, static_cast<int>(i % args.kv_heads), b * block,
+                         std::min(args.tokens, (b + 1) * block), nullptr};
+      item.scratch =
+          scratch<float, 2>(attention_scratch(item.token_end - item.token_begin, group, args.head_dim));
+      k.attention(item);
+    }
+  });
+}
+
+void store_f16(const KernelTable& k, const float* x, int64_t n, uint16_t* out) { k.store_f16(x, n, out); }
+
+LogSumExp log_sum_exp(const KernelTable& k, const float* x, int64_t n) { return k.log_sum_exp(x, n); }
+
+}  // namespace carat

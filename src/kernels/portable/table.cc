@@ -1,0 +1,40 @@
+// The table every processor can use: the generic algorithms over arrays of sixteen numbers.
+#include "kernels/generic/prelude.h"
+//
+#include "simd/portable.h"
+//
+#include "kernels/generic/elementwise.h"
+#include "kernels/generic/float_product.h"
+#include "kernels/generic/quantized_product.h"
+//
+#include "kernels/generic/attention.h"
+#include "kernels/generic/unpack_planes.h"
+
+namespace carat {
+namespace {
+
+template <class... E>
+constexpr void set_quantized(KernelTable& table, EncodingList<E...>) {
+  const auto set = [&table]<class X>() {
+    if constexpr (!X::kFloat) set_products<PortableSimd, X>(table);
+  };
+  (set.template operator()<E>(), ...);
+}
+
+constexpr KernelTable make_table() {
+  KernelTable table;
+  table.isa = Isa::portable;
+  Elementwise<PortableSimd>::add_to(table);
+  FloatProducts<PortableSimd>::add_to(table);
+  table.attention = &Attention<PortableSimd>::run;
+  set_quantized(table, AllEncodings{});
+  return table;
+}
+
+constexpr KernelTable kTable = make_table();
+
+}  // namespace
+
+const KernelTable& portable_table() { return kTable; }
+
+}  // namespace carat
