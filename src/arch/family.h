@@ -87,6 +87,8 @@ struct HfClass {
   /// Whether sliding_window in config.json counts by itself (Mistral), needs use_sliding_window (Qwen), or
   /// means nothing (Llama).
   enum class Window { never, always, by_flag } window;
+  /// What transformers' configuration class assumes where config.json is silent; 0: hidden size / heads.
+  int64_t default_context, default_head_dim;
 };
 
 struct Family {

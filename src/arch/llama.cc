@@ -6,14 +6,15 @@
 namespace carat {
 
 const Family& llama_family() {
-  static const Family family{.architecture = "llama",
-                             .classes = {{"LlamaForCausalLM", "llama", HfClass::Window::never},
-                                         {"MistralForCausalLM", "mistral", HfClass::Window::always}},
-                             .rope_interleaved = true,
-                             .writes_vocabulary_and_rotary = true,
-                             .tensors = decoder_tensors(Presence::all_or_none, false),
-                             .norms = decoder_norms(),
-                             .pairs = decoder_pairs()};
+  static const Family family{
+      .architecture = "llama",
+      .classes = {{"LlamaForCausalLM", "llama", HfClass::Window::never, 2048, 0},
+                  {"MistralForCausalLM", "mistral", HfClass::Window::always, 131072, 0}},
+      .rope_interleaved = true,
+      .writes_vocabulary_and_rotary = true,
+      .tensors = decoder_tensors(Presence::all_or_none, false),
+      .norms = decoder_norms(),
+      .pairs = decoder_pairs()};
   return family;
 }
 

@@ -156,7 +156,10 @@ Status refuse_unused(const Checkpoint& checkpoint, const Family& family, const M
     const std::string_view name = tensor.name;
     if (name.ends_with(".attn_rot_embd") || name.ends_with("rotary_emb.inv_freq")) continue;
     const bool in_layer = name.starts_with("blk.");
-    if (!in_layer && !name.starts_with("output") && !name.starts_with("token_embd")) continue;
+    const auto starts = [&](std::string_view prefix) { return name.starts_with(prefix); };
+    // The last two are names that conversion carries because no rule maps them: "model.layers.0.mlp.bias".
+    if (!in_layer && !starts("output") && !starts("token_embd") && !starts("model.") && !starts("lm_head"))
+      continue;
     const bool known = std::any_of(family.tensors.begin(), family.tensors.end(), [&](const TensorRule& rule) {
       if (!rule.per_layer()) return name == rule.gguf;
       const size_t tail = name.size() < 5 ? std::string_view::npos : name.find('.', 4);

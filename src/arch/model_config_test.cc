@@ -150,6 +150,9 @@ TEST(ModelConfig, TensorsMustBeThereAndFit) {
   add(c, "blk.99999999999999999999.attn_norm.weight", {12});
   expect_error(c, "would be wrong");
   c = tiny_model("llama", {});
+  add(c, "model.layers.0.self_attn.o_proj.bias", {12});
+  expect_error(c, "would be wrong");
+  c = tiny_model("llama", {});
   add(c, "mm.projector.weight", {2, 2});
   EXPECT_TRUE(read_model_config(c).ok());
 }

@@ -5,7 +5,7 @@ namespace carat {
 
 const Family& qwen2_family() {
   static const Family family{.architecture = "qwen2",
-                             .classes = {{"Qwen2ForCausalLM", "qwen2", HfClass::Window::by_flag}},
+                             .classes = {{"Qwen2ForCausalLM", "qwen2", HfClass::Window::by_flag, 32768, 0}},
                              .rope_interleaved = false,
                              .writes_vocabulary_and_rotary = false,
                              .tensors = decoder_tensors(Presence::required, false),

@@ -6,7 +6,7 @@ namespace carat {
 
 const Family& qwen3_family() {
   static const Family family{.architecture = "qwen3",
-                             .classes = {{"Qwen3ForCausalLM", "qwen3", HfClass::Window::by_flag}},
+                             .classes = {{"Qwen3ForCausalLM", "qwen3", HfClass::Window::by_flag, 32768, 128}},
                              .rope_interleaved = false,
                              .writes_vocabulary_and_rotary = false,
                              .tensors = decoder_tensors(Presence::all_or_none, true),

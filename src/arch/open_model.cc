@@ -1,0 +1,24 @@
+#include "arch/open_model.h"
+
+#include <filesystem>
+
+#include "arch/hf_import.h"
+#include "containers/gguf.h"
+
+namespace carat {
+
+Result<Checkpoint> open_model(const std::string& path) {
+  std::error_code ec;
+  const auto status = std::filesystem::status(path, ec);
+  if (!std::filesystem::exists(status))
+    return error(Code::no_input, "{}: there is no such file or directory", path);
+  if (std::filesystem::is_directory(status)) return import_hf_directory(path);
+  if (path.ends_with(".safetensors"))
+    return error(Code::no_input,
+                 "{}: weights alone are no model; name the directory that also has config.json and the "
+                 "tokenizer",
+                 path);
+  return read_gguf(path);
+}
+
+}  // namespace carat
