@@ -1,0 +1,30 @@
+#include "kernels/search_table.h"
+
+#include "kernels/generic/prelude.h"
+
+#if defined(__x86_64__)
+CARAT_BEGIN_AVX2
+
+namespace carat {
+namespace {
+constexpr int kSearchLanes = 8;
+}
+}  // namespace carat
+
+#include "kernels/generic/search_block.h"
+#include "kernels/generic/search_grids.h"
+#include "kernels/generic/search_lanes.h"
+#include "kernels/generic/search_leaf.h"
+#include "kernels/generic/search_rows.h"
+
+namespace carat::avx2 {
+
+const SearchTable& search_functions() {
+  static const SearchTable table = make_search_table(AllEncodings{});
+  return table;
+}
+
+}  // namespace carat::avx2
+
+CARAT_END_TARGET
+#endif

@@ -1,0 +1,115 @@
+// Rows in, blocks out: transposing strips of weights, weighing them, and packing what was chosen for them.
+//
+// Included inside a target region after search_block.h; includes nothing.
+
+namespace carat {
+namespace {
+
+/// Larger magnitudes saturate every encoding; clamping them keeps sums of squares finite.
+inline constexpr float kLargestWeight = 0x1p36f;
+
+template <class E>
+CARAT_LANES void load_strip(const SearchArgs& args, int64_t row, int64_t column, Strip<E>& s) {
+  const float* rows[kSearchLanes];
+  for (int r = 0; r < kSearchLanes; ++r) {  // lanes past the last row repeat it and are not written
+    const int64_t i = row + r < args.rows ? row + r : args.rows - 1;
+    rows[r] = args.weights + i * args.columns + column;
+  }
+  for (int j = 0; j < E::kBlock; j += kSearchLanes) {
+    F m[kSearchLanes];
+    for (int r = 0; r < kSearchLanes; ++r) std::memcpy(&m[r], rows[r] + j, sizeof(F));
+    transpose(m);
+    for (int k = 0; k < kSearchLanes; ++k) {
+      const F x = m[k] == m[k] ? m[k] : F{};
+      s.x[j + k] = clamp(x, -kLargestWeight, kLargestWeight);
+    }
+  }
+}
+
+template <class E>
+CARAT_LANES void weigh_strip(const SearchArgs& args, int64_t column, Strip<E>& s) {
+  const float* importance = args.importance ? args.importance + column : nullptr;
+  for (int j = 0; j < E::kBlock; ++j) s.w[j] = splat(importance ? importance[j] : 1.0f);
+  if (args.weight == ErrorWeight::uniform) return;
+  F mean_square{};
+  for (int j = 0; j < E::kBlock; ++j) mean_square += s.x[j] * s.x[j];
+  mean_square /= static_cast<float>(E::kBlock);
+  F root{};
+  for (int k = 0; k < kSearchLanes; ++k) root[k] = std::sqrt(mean_square[k]);
+  for (int j = 0; j < E::kBlock; ++j)
+    s.w[j] *= args.weight == ErrorWeight::square ? s.x[j] * s.x[j] : root + magnitude(s.x[j]);
+}
+
+template <class E>
+CARAT_LANES void write_strip(const Strip<E>& s, const Solution<E>& p, int rows, uint8_t* out,
+                             int64_t row_bytes) {
+  using Codes = uint8_t __attribute__((vector_size(kSearchLanes)));
+  uint8_t codes[kSearchLanes][E::kBlock];
+  for (int i = 0; i < E::kLeaves; ++i) {
+    const F inverse = ratio(splat(1), p.leaf_scale(i)), offset = p.leaf_offset(i);
+    for (int j = i * E::kLeaf; j < (i + 1) * E::kLeaf; j += kSearchLanes) {
+      F m[kSearchLanes];
+      for (int k = 0; k < kSearchLanes; ++k) {
+        F t = s.x[j + k];
+        if constexpr (E::kOffset != Offset::none) t -= offset;
+        m[k] = (F)nearest_code<E>(t * inverse);
+      }
+      transpose(m);
+      for (int r = 0; r < kSearchLanes; ++r) {
+        const Codes c = __builtin_convertvector((I)m[r], Codes);
+        std::memcpy(&codes[r][j], &c, sizeof c);
+      }
+    }
+  }
+  for (int r = 0; r < rows; ++r) {
+    typename E::Planes planes;
+    planes.d = float_to_f16(p.d[r]);
+    planes.m = E::kOffset == Offset::none ? uint16_t{0} : float_to_f16(p.m[r]);
+    for (size_t i = 0; i < planes.scale.size(); ++i) planes.scale[i] = static_cast<int8_t>(p.scale[i][r]);
+    for (size_t i = 0; i < planes.min.size(); ++i) planes.min[i] = static_cast<uint8_t>(p.min[i][r]);
+    std::memcpy(planes.code.data(), codes[r], E::kBlock);
+    typename E::Block block;
+    E::pack(planes, block);
+    std::memcpy(out + r * row_bytes, &block, sizeof block);
+  }
+}
+
+template <class E, bool kSearch>
+void round_rows(const SearchArgs& args) {
+  const int64_t row_bytes = args.columns / E::kBlock * static_cast<int64_t>(sizeof(typename E::Block));
+  Strip<E> strip;
+  for (int64_t row = 0; row < args.rows; row += kSearchLanes) {
+    const int rows = static_cast<int>(args.rows - row < kSearchLanes ? args.rows - row : kSearchLanes);
+    uint8_t* out = args.out + row * row_bytes;
+    for (int64_t column = 0; column < args.columns; column += E::kBlock) {
+      load_strip<E>(args, row, column, strip);
+      Solution<E> solution;
+      if constexpr (kSearch) {
+        weigh_strip<E>(args, column, strip);
+        solution = search_solution<E>(strip);
+      } else {
+        solution = nearest_solution<E>(strip);
+      }
+      write_strip<E>(strip, solution, rows, out, row_bytes);
+      out += sizeof(typename E::Block);
+    }
+  }
+}
+
+template <class E>
+void add_to(SearchTable& table) {
+  if constexpr (!E::kFloat) {
+    table.nearest[AllEncodings::index_of<E>()] = round_rows<E, false>;
+    table.search[AllEncodings::index_of<E>()] = round_rows<E, true>;
+  }
+}
+
+template <class... E>
+SearchTable make_search_table(EncodingList<E...>) {
+  SearchTable table;
+  (add_to<E>(table), ...);
+  return table;
+}
+
+}  // namespace
+}  // namespace carat

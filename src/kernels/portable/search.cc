@@ -1,0 +1,24 @@
+#include "kernels/search_table.h"
+
+#include "kernels/generic/prelude.h"
+
+namespace carat {
+namespace {
+constexpr int kSearchLanes = 4;
+}
+}  // namespace carat
+
+#include "kernels/generic/search_block.h"
+#include "kernels/generic/search_grids.h"
+#include "kernels/generic/search_lanes.h"
+#include "kernels/generic/search_leaf.h"
+#include "kernels/generic/search_rows.h"
+
+namespace carat::portable {
+
+const SearchTable& search_functions() {
+  static const SearchTable table = make_search_table(AllEncodings{});
+  return table;
+}
+
+}  // namespace carat::portable
