@@ -237,6 +237,7 @@ class IndexEvents final : public JsonEvents {
   Status key(std::string_view name) override {
     if (depth_ == 1) {
       in_map_ = name == "weight_map";
+      if (in_map_ && found) return bad_data("it has two weight_maps");
       found = found || in_map_;
     }
     if (in_map_ && depth_ == 2) tensor_ = name;
