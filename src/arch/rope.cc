@@ -3,8 +3,8 @@
 //
 //   frequency of pair i   f_i = base^(-2 i / rotary_dim) / divisor_i
 //   linear                f_i / factor
-//   yarn                  f_i (1 - m_i) / factor + f_i m_i,  m_i = ext_factor * (1 - clamp((i - low) / (high
-//   - low)))
+//   yarn                  f_i (1 - m_i) / factor + f_i m_i
+//                         m_i = ext_factor * (1 - clamp((i - low) / (high - low), 0, 1))
 //                         low, high: pairs that turn beta_fast and beta_slow times over the original context,
 //                         rounded down and up; magnitude = attn_factor * (1 + 0.1 ln factor) for factor > 1
 //   llama3                divisors from rope_freqs.weight (arch/hf_config.cc computes them from config.json)
