@@ -238,12 +238,9 @@ struct Avx2Simd {
   struct Dot {
     I partial, sum;
   };
-  /// kCodes unsigned codes: 2 * (kCodes - 1) * 127 per step must stay within 32767.
-  template <int kCodes>
-  static constexpr int kFold = kCodes <= 16   ? 8
-                               : kCodes <= 32 ? 4
-                               : kCodes <= 64 ? 2
-                                              : 1;
+  /// A step adds at most 2 * kLargest * 127 in magnitude, and 32767 is the limit.
+  template <int kLargest>
+  static constexpr int kFold = 32767 / (254 * kLargest) < 8 ? 32767 / (254 * kLargest) : 8;
   static CARAT_ALWAYS_INLINE Dot dot_start(int32_t x) { return {set_i(0), set_i(x)}; }
   template <bool kSigned>
   static CARAT_ALWAYS_INLINE void dot_step(Dot& dot, I codes, const int8_t* a) {

@@ -173,7 +173,7 @@ struct Avx512Simd {
   struct Dot {
     I sum;
   };
-  template <int kCodes>
+  template <int kLargest>
   static constexpr int kFold = 8;
   static CARAT_ALWAYS_INLINE Dot dot_start(int32_t x) { return {set_i(x)}; }
   template <bool kSigned>

@@ -226,13 +226,14 @@ struct PortableSimd {
   }
 
   // Exact sums of products of 64 byte codes with 4 activations (repeated in every lane), per lane.
-  // start; then for each group of 4 columns a step; every kFold<codes> steps a fold; at last the sum.
+  // start; then for each group of 4 columns a step; every kFold<largest magnitude of a code> steps a fold; at
+  // last the sum.
 
   struct Dot {
     I sum;
   };
   /// Steps that may pass between folds: what 16-bit partial sums hold, where an instruction set has those.
-  template <int kCodes>
+  template <int kLargest>
   static constexpr int kFold = 8;
   static CARAT_ALWAYS_INLINE Dot dot_start(int32_t x) { return {set_i(x)}; }
   template <bool kSigned>

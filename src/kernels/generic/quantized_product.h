@@ -33,6 +33,16 @@ struct CodeFacts {
   static constexpr bool kAffine = is_affine();
   static constexpr bool kSigned = !S::kUnsignedDot && (!kAffine || E::kCodes > 128);
   static constexpr int kZero = kSigned ? 0 : kAffine ? -E::level(0) : 128;
+  /// The largest magnitude of what enters the dot products.
+  static constexpr int largest() {
+    int m = 0;
+    for (int c = 0; c < E::kCodes; ++c) {
+      const int level = E::level(c) + kZero;
+      m = level > m ? level : -level > m ? -level : m;
+    }
+    return m;
+  }
+  static constexpr int kLargest = largest();
   static constexpr bool kHasOffset = E::kOffset != Offset::none;
   static_assert(E::kLeaf == 16 || E::kLeaf == 32);
   static_assert(kTileColumns % E::kBlock == 0);
@@ -109,7 +119,7 @@ struct QuantizedProductOf {
                                            const RoundedActivations& activations, const int8_t* a,
                                            const float* scales, const Term* terms, float* sums) {
     constexpr int kSteps = E::kLeaf / 4, kLeaves = 32 / E::kLeaf;
-    constexpr int kFold = S::template kFold<E::kCodes>;
+    constexpr int kFold = S::template kFold<Facts::kLargest>;
     const int64_t a_stride = activations.columns, scale_stride = activations.columns / 32;
     F y[T];
     CARAT_UNROLL
