@@ -30,6 +30,19 @@ std::string Sha256::hex() {
   return text;
 }
 
+struct Xxh3::Impl {
+  XXH3_state_t* state = XXH3_createState();
+  ~Impl() { XXH3_freeState(state); }
+};
+
+Xxh3::Xxh3() : impl_(std::make_unique<Impl>()) { XXH3_64bits_reset(impl_->state); }
+Xxh3::~Xxh3() = default;
+Xxh3::Xxh3(Xxh3&&) noexcept = default;
+Xxh3& Xxh3::operator=(Xxh3&&) noexcept = default;
+
+void Xxh3::update(Bytes bytes) { XXH3_64bits_update(impl_->state, bytes.data(), bytes.size()); }
+uint64_t Xxh3::value() const { return XXH3_64bits_digest(impl_->state); }
+
 std::string sha256_hex(Bytes bytes) {
   Sha256 h;
   h.update(bytes);

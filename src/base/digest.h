@@ -25,6 +25,21 @@ class Sha256 {
   std::unique_ptr<Impl> impl_;
 };
 
+/// XXH3 (64 bits) of bytes as they come; the same value as xxh3() of all of them.
+class Xxh3 {
+ public:
+  Xxh3();
+  ~Xxh3();
+  Xxh3(Xxh3&&) noexcept;
+  Xxh3& operator=(Xxh3&&) noexcept;
+  void update(Bytes bytes);
+  uint64_t value() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
 std::string sha256_hex(Bytes bytes);
 std::string sha256_hex(std::string_view text);
 uint64_t xxh3(Bytes bytes);

@@ -42,9 +42,9 @@ Result<Recipe> chosen_recipe(const Options& options) {
     else
       recipe.rules.insert(recipe.rules.begin(), from_file.rules.begin(), from_file.rules.end());
   }
-  std::vector<TensorRule> rules;
+  std::vector<EncodingRule> rules;
   for (const std::string& text : options.tensor_rules) {
-    CARAT_TRY(TensorRule rule, parse_tensor_rule(text));
+    CARAT_TRY(EncodingRule rule, parse_tensor_rule(text));
     rules.push_back(std::move(rule));
   }
   recipe.rules.insert(recipe.rules.begin(), rules.begin(), rules.end());

@@ -21,11 +21,11 @@ int64_t layer_of(std::string_view name) {
   return failure == std::errc{} && stop != end && *stop == '.' ? layer : -1;
 }
 
-Role role_of(std::string_view name) {
-  if (name == "output.weight") return Role::output;
-  for (const RolePattern& p : role_patterns())
-    if (name.find(p.text) != std::string_view::npos) return p.role;
-  return Role::other;
+Part part_of(std::string_view name) {
+  if (name == "output.weight") return Part::output;
+  for (const PartPattern& p : part_patterns())
+    if (name.find(p.text) != std::string_view::npos) return p.part;
+  return Part::other;
 }
 
 bool has_word(std::string_view words, std::string_view word) {
@@ -38,7 +38,7 @@ bool has_word(std::string_view words, std::string_view word) {
   return false;
 }
 
-/// Where a tensor stands among those of its role.
+/// Where a tensor stands among those of its part.
 struct Place {
   int64_t i = 0, n = 0;
 };
@@ -73,7 +73,7 @@ std::optional<Kept> kept(const TensorFacts& t) {
 
 /// Places of all tensors that a mix may quantize, in llama.cpp's order: by layer, then by name. The order of
 /// the file (shards sort layer 10 before layer 2) must not matter.
-std::vector<Place> find_places(std::span<const TensorFacts> tensors, std::span<const Role> roles,
+std::vector<Place> find_places(std::span<const TensorFacts> tensors, std::span<const Part> parts,
                                const std::vector<bool>& is_kept, const ModelFacts& facts) {
   std::vector<size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -83,44 +83,44 @@ std::vector<Place> find_places(std::span<const TensorFacts> tensors, std::span<c
     return layers[a] != layers[b] ? layers[a] < layers[b] : tensors[a].name < tensors[b].name;
   });
   // Not every layer of a hybrid model has attention, so v counts itself.
-  const int64_t v_tensors = std::count(roles.begin(), roles.end(), Role::attn_v);
-  std::map<Role, int64_t> seen;
+  const int64_t v_tensors = std::count(parts.begin(), parts.end(), Part::attn_v);
+  std::map<Part, int64_t> seen;
   std::vector<Place> places(tensors.size());
   for (const size_t k : order) {
     if (is_kept[k]) continue;
-    const Role role = roles[k];
+    const Part part = parts[k];
     const bool by_layer =
-        facts.experts > 1 && role != Role::attn_v && layers[k] >= 0;  // several per layer there
-    places[k] = {by_layer ? layers[k] : seen[role]++, role == Role::attn_v ? v_tensors : facts.layers};
+        facts.experts > 1 && part != Part::attn_v && layers[k] >= 0;  // several per layer there
+    places[k] = {by_layer ? layers[k] : seen[part]++, part == Part::attn_v ? v_tensors : facts.layers};
   }
   return places;
 }
 
 /// What the mix says, whether or not it fits.
-Result<TensorChoice> choose(const Recipe& recipe, const ModelFacts& facts, Role role, Place place,
+Result<TensorChoice> choose(const Recipe& recipe, const ModelFacts& facts, Part part, Place place,
                             bool is_calibrated) {
   for (const MixRule& rule : mix_rules()) {
-    if (rule.role != role || !has_word(rule.mixes, recipe.name)) continue;
+    if (rule.part != part || !has_word(rule.mixes, recipe.name)) continue;
     if (!holds(rule.when, facts, place, is_calibrated)) continue;
     const Encoding* e = rule.encoding.empty() ? recipe.base : find_encoding(rule.encoding);
     if (!e)
       return error(Code::internal, "{} wants {}, which is not in the list of encodings", recipe.name,
                    rule.encoding);
-    return TensorChoice{e, fmt::format("{}: {}", recipe.name, role_name(role)), false, nullptr};
+    return TensorChoice{e, fmt::format("{}: {}", recipe.name, part_name(part)), false, nullptr};
   }
   return TensorChoice{recipe.base, recipe.name, false, nullptr};
 }
 
 /// The user's rules, compiled, with a count of what each matched.
 struct CompiledRule {
-  const TensorRule* rule;
+  const EncodingRule* rule;
   NamePattern pattern;
   int64_t matches = 0, kept = 0;
 };
 
 Result<std::vector<CompiledRule>> compile(const Recipe& recipe) {
   std::vector<CompiledRule> rules;
-  for (const TensorRule& r : recipe.rules) {
+  for (const EncodingRule& r : recipe.rules) {
     CARAT_TRY(NamePattern pattern, NamePattern::compile(r.tensor));
     rules.push_back({&r, std::move(pattern)});
   }
@@ -173,13 +173,13 @@ Result<std::vector<TensorChoice>> assign_encodings(const Recipe& recipe, const M
                                                    const AssignOptions& options) {
   CARAT_TRY(std::vector<CompiledRule> rules, compile(recipe));
   std::vector<TensorChoice> choices(tensors.size());
-  std::vector<Role> roles(tensors.size());
+  std::vector<Part> parts(tensors.size());
   std::vector<bool> is_kept(tensors.size());
   bool untied = false;
   for (size_t k = 0; k < tensors.size(); ++k) {
     const TensorFacts& t = tensors[k];
-    roles[k] = role_of(t.name);
-    untied = untied || roles[k] == Role::output;
+    parts[k] = part_of(t.name);
+    untied = untied || parts[k] == Part::output;
     if (const auto why = kept(t)) {
       const bool widen = why->widen && (t.source == &encoding_f16() || t.source == &encoding_bf16());
       choices[k] = {widen ? &encoding_f32() : t.source, fmt::format("kept: {}", why->reason), true, nullptr};
@@ -187,14 +187,14 @@ Result<std::vector<TensorChoice>> assign_encodings(const Recipe& recipe, const M
     }
   }
   if (!untied)
-    for (Role& role : roles)
-      if (role == Role::embedding) role = Role::output;
+    for (Part& part : parts)
+      if (part == Part::embedding) part = Part::output;
 
-  const std::vector<Place> places = find_places(tensors, roles, is_kept, facts);
+  const std::vector<Place> places = find_places(tensors, parts, is_kept, facts);
   size_t misfit = tensors.size();
   for (size_t k = 0; k < tensors.size(); ++k) {
     const TensorFacts& t = tensors[k];
-    const TensorRule* decisive = nullptr;
+    const EncodingRule* decisive = nullptr;
     for (CompiledRule& r : rules) {
       CARAT_TRY(const bool found, r.pattern.found_in(t.name));
       if (!found) continue;
@@ -208,7 +208,7 @@ Result<std::vector<TensorChoice>> assign_encodings(const Recipe& recipe, const M
     } else if (recipe.base->is_float) {
       choice = {recipe.base, recipe.name, false, nullptr};  // float files have no mix
     } else {
-      CARAT_TRY(choice, choose(recipe, facts, roles[k], places[k], options.calibrated));
+      CARAT_TRY(choice, choose(recipe, facts, parts[k], places[k], options.calibrated));
     }
     if (choice.encoding->fits(t.shape.back())) continue;
     choice.wanted = choice.encoding;

@@ -2,8 +2,8 @@
 // there.
 //
 // Facts from llama_tensor_get_type_impl and tensor_allows_quantization in llama.cpp's src/llama-quant.cpp
-// (revision 007dbbf). Its code nests conditions by role and lets later statements overwrite earlier ones;
-// here each role is one list, most special first, and the first rule that applies decides. mixes_test.cc
+// (revision 007dbbf). Its code nests conditions by part and lets later statements overwrite earlier ones;
+// here each part is one list, most special first, and the first rule that applies decides. mixes_test.cc
 // compares the outcome, tensor by tensor, with files that llama.cpp wrote.
 //
 // Two of its rules are absent because the fallback table yields the same: "output is Q8_0 where the base does
@@ -24,20 +24,20 @@ constexpr Mix kMixes[] = {
 constexpr MixAlias kAliases[] = {{"Q3_K", "Q3_K_M"}, {"Q4_K", "Q4_K_M"}, {"Q5_K", "Q5_K_M"}};
 
 // Fused projections follow the rules of v, their most sensitive part.
-constexpr RolePattern kRoles[] = {
-    {"token_embd.weight", Role::embedding},
-    {"attn_qkv.weight", Role::attn_v},
-    {"attn_kv_b.weight", Role::attn_v},
-    {"attn_v.weight", Role::attn_v},
-    {"attn_k.weight", Role::attn_k},
-    {"attn_q.weight", Role::attn_q},
-    {"attn_output.weight", Role::attn_output},
-    {"ffn_up", Role::ffn_up},
-    {"ffn_gate", Role::ffn_gate},
-    {"ffn_down", Role::ffn_down},
+constexpr PartPattern kParts[] = {
+    {"token_embd.weight", Part::embedding},
+    {"attn_qkv.weight", Part::attn_v},
+    {"attn_kv_b.weight", Part::attn_v},
+    {"attn_v.weight", Part::attn_v},
+    {"attn_k.weight", Part::attn_k},
+    {"attn_q.weight", Part::attn_q},
+    {"attn_output.weight", Part::attn_output},
+    {"ffn_up", Part::ffn_up},
+    {"ffn_gate", Part::ffn_gate},
+    {"ffn_down", Part::ffn_down},
 };
 
-using enum Role;
+using enum Part;
 
 constexpr MixRule kRules[] = {
     // The output matrix, and the embedding where it serves as the output too.
@@ -132,15 +132,15 @@ constexpr Fallback kFallbacks[] = {
 
 std::span<const Mix> all_mixes() { return kMixes; }
 std::span<const MixAlias> mix_aliases() { return kAliases; }
-std::span<const RolePattern> role_patterns() { return kRoles; }
+std::span<const PartPattern> part_patterns() { return kParts; }
 std::span<const MixRule> mix_rules() { return kRules; }
 std::span<const KeptTensor> kept_tensors() { return kKept; }
 std::span<const Fallback> fallbacks() { return kFallbacks; }
 
-std::string_view role_name(Role role) {
+std::string_view part_name(Part part) {
   constexpr std::string_view kNames[] = {"output",      "embedding", "attn_v",   "attn_k",   "attn_q",
                                          "attn_output", "ffn_up",    "ffn_gate", "ffn_down", "other"};
-  return kNames[static_cast<size_t>(role)];
+  return kNames[static_cast<size_t>(part)];
 }
 
 }  // namespace carat

@@ -20,16 +20,16 @@ struct MixAlias {
 std::span<const MixAlias> mix_aliases();
 
 /// What part a tensor plays, as far as mixes tell parts apart.
-enum class Role { output, embedding, attn_v, attn_k, attn_q, attn_output, ffn_up, ffn_gate, ffn_down, other };
-std::string_view role_name(Role role);
+enum class Part { output, embedding, attn_v, attn_k, attn_q, attn_output, ffn_up, ffn_gate, ffn_down, other };
+std::string_view part_name(Part part);
 /// The first row whose text occurs in the name decides.
-struct RolePattern {
+struct PartPattern {
   std::string_view text;
-  Role role;
+  Part part;
 };
-std::span<const RolePattern> role_patterns();
+std::span<const PartPattern> part_patterns();
 
-/// Conditions of a rule; all bits given must hold. i counts the tensors of a role from the first layer on, n
+/// Conditions of a rule; all bits given must hold. i counts the tensors of a part from the first layer on, n
 /// is how many layers have one; divisions are integer divisions.
 enum Condition : uint32_t {
   always = 0,
@@ -46,10 +46,10 @@ enum Condition : uint32_t {
   uncalibrated = 1u << 10,
 };
 
-/// "In mixes `mixes` (space-separated; * = all), tensors of `role` get `encoding` where `when` holds." The
+/// "In mixes `mixes` (space-separated; * = all), tensors of `part` get `encoding` where `when` holds." The
 /// first rule that applies decides; an empty encoding means the base.
 struct MixRule {
-  Role role;
+  Part part;
   std::string_view mixes;
   uint32_t when;
   std::string_view encoding;

@@ -72,11 +72,11 @@ Result<Recipe> named_recipe(std::string_view name) {
   return usage_error("there is no recipe '{}'; the named ones are {}", name, fmt::join(recipe_names(), " "));
 }
 
-Result<TensorRule> parse_tensor_rule(std::string_view text) {
+Result<EncodingRule> parse_tensor_rule(std::string_view text) {
   const size_t equals = text.rfind('=');
   if (equals == std::string_view::npos || equals == 0)
     return usage_error("'{}' is not of the form REGEX=ENCODING, such as 'attn_v\\.weight=Q6_K'", text);
-  TensorRule rule{std::string(text.substr(0, equals)), find_encoding(text.substr(equals + 1))};
+  EncodingRule rule{std::string(text.substr(0, equals)), find_encoding(text.substr(equals + 1))};
   if (!rule.encoding) {
     std::string names;
     for (const Encoding* e : all_encodings()) names += fmt::format("{}{}", names.empty() ? "" : " ", e->name);
@@ -85,7 +85,7 @@ Result<TensorRule> parse_tensor_rule(std::string_view text) {
   return rule;
 }
 
-std::string format_tensor_rule(const TensorRule& rule) {
+std::string format_tensor_rule(const EncodingRule& rule) {
   return fmt::format("{}={}", rule.tensor, rule.encoding->name);
 }
 

@@ -35,16 +35,16 @@ struct TensorFacts {
 std::vector<TensorFacts> tensor_facts(const Checkpoint& checkpoint);
 
 /// `tensor` is a PCRE2 pattern searched for (not anchored) in names, case-sensitive.
-struct TensorRule {
+struct EncodingRule {
   std::string tensor;
   const Encoding* encoding = nullptr;
 };
 
 struct Recipe {
-  std::string name;                ///< "Q4_K_M"
-  uint32_t file_type = 0;          ///< general.file_type
-  const Encoding* base = nullptr;  ///< what tensors get that no rule speaks of
-  std::vector<TensorRule> rules;   ///< the user's; the first that matches wins, before the mix
+  std::string name;                 ///< "Q4_K_M"
+  uint32_t file_type = 0;           ///< general.file_type
+  const Encoding* base = nullptr;   ///< what tensors get that no rule speaks of
+  std::vector<EncodingRule> rules;  ///< the user's; the first that matches wins, before the mix
 };
 
 /// A named mix, case ignored; "Q3_K", "Q4_K", "Q5_K" mean the _M mixes, as in llama.cpp. usage error listing
@@ -54,9 +54,9 @@ Result<Recipe> named_recipe(std::string_view name);
 std::vector<std::string_view> recipe_names();
 
 /// "REGEX=ENCODING" as --tensor takes it; the last '=' separates. usage error.
-Result<TensorRule> parse_tensor_rule(std::string_view text);
+Result<EncodingRule> parse_tensor_rule(std::string_view text);
 /// The other direction.
-std::string format_tensor_rule(const TensorRule& rule);
+std::string format_tensor_rule(const EncodingRule& rule);
 
 /// A rule file: TOML, `base = "Q4_K_M"` and any number of `[[rule]]` tables with `tensor` and `encoding`.
 /// Unknown keys are errors (a misspelt key would silently change a model). bad_data naming file and line.

@@ -20,7 +20,7 @@ Error at(std::string_view source_name, const toml::source_region& where, std::st
   return bad_data("{}:{}: {}", source_name, where.begin.line, what);
 }
 
-Result<TensorRule> read_rule(const toml::node& node, std::string_view source_name) {
+Result<EncodingRule> read_rule(const toml::node& node, std::string_view source_name) {
   const toml::table* table = node.as_table();
   if (!table) return at(source_name, node.source(), "a rule is a table with 'tensor' and 'encoding'");
   for (const auto& [key, value] : *table)
@@ -33,7 +33,7 @@ Result<TensorRule> read_rule(const toml::node& node, std::string_view source_nam
     return at(source_name, table->source(), "a rule needs 'tensor' and 'encoding', both strings");
   const Encoding* found = find_encoding(*encoding);
   if (!found) return at(source_name, table->source(), fmt::format("there is no encoding '{}'", *encoding));
-  return TensorRule{*tensor, found};
+  return EncodingRule{*tensor, found};
 }
 
 /// A TOML string that holds any text: literal where it can be.
@@ -72,7 +72,7 @@ Result<Recipe> parse_rule_file(std::string_view text, std::string_view source_na
     const toml::array* list = rules.as_array();
     if (!list) return at(source_name, rules.node()->source(), "write rules as [[rule]], with two brackets");
     for (const toml::node& node : *list) {
-      CARAT_TRY(TensorRule rule, read_rule(node, source_name));
+      CARAT_TRY(EncodingRule rule, read_rule(node, source_name));
       recipe->rules.push_back(std::move(rule));
     }
   }
@@ -81,7 +81,7 @@ Result<Recipe> parse_rule_file(std::string_view text, std::string_view source_na
 
 std::string format_rule_file(const Recipe& recipe) {
   std::string out = fmt::format("base = \"{}\"\n", recipe.name);
-  for (const TensorRule& r : recipe.rules)
+  for (const EncodingRule& r : recipe.rules)
     out += fmt::format("\n[[rule]]\ntensor = {}\nencoding = \"{}\"\n", quoted(r.tensor), r.encoding->name);
   return out;
 }

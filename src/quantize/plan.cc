@@ -1,0 +1,136 @@
+// Decides everything before the first byte is written.
+#include <fmt/ranges.h>
+
+#include "containers/gguf.h"
+#include "containers/mapped_file.h"
+#include "quantize/provenance.h"
+#include "quantize/work.h"
+
+namespace carat {
+namespace {
+
+Result<const Rounder*> find_method(const std::string& name) {
+  if (name.empty()) return all_rounders().front();
+  if (const Rounder* r = find_rounder(name)) return r;
+  std::string names;
+  for (const Rounder* r : all_rounders()) names += fmt::format("{}{}", names.empty() ? "" : ", ", r->name());
+  return usage_error("there is no method '{}'; there are {}", name, names);
+}
+
+/// Float targets have no codes to choose: they are rounded to nearest whatever the method.
+Result<const Rounder*> rounder_for(const Rounder* method, const TensorPlan& t) {
+  if (t.to->is_float) {
+    const Rounder* nearest = find_rounder("nearest");
+    return nearest ? Result(nearest) : error(Code::internal, "there is no rounder named nearest");
+  }
+  if (method->supports(*t.to)) return method;
+  return usage_error("the method '{}' cannot write {}, which {} gets; choose another --method or encoding",
+                     method->name(), t.to->name, t.name);
+}
+
+/// Sizes of the whole, once every tensor's encoding is known.
+Status measure(const Checkpoint& checkpoint, Work& work) {
+  QuantizePlan& plan = work.plan;
+  double bits = 0, weights = 0;
+  std::vector<PlannedTensor> planned;
+  for (TensorPlan& t : plan.tensors) {
+    uint64_t rows = 1, columns = t.shape.empty() ? 1 : static_cast<uint64_t>(t.shape.back());
+    for (size_t i = 0; i + 1 < t.shape.size(); ++i) {
+      const auto product = checked_mul(rows, static_cast<uint64_t>(t.shape[i]));
+      if (!product) return bad_data("{}: {} is too large", checkpoint.source, t.name);
+      rows = *product;
+    }
+    const auto bytes = t.to->checked_bytes(rows, columns);
+    if (!bytes)
+      return bad_data("{}: {} has a shape that {} cannot hold: {}", checkpoint.source, t.name, t.to->name,
+                      fmt::join(t.shape, " x "));
+    t.bytes = *bytes;
+    bits += 8.0 * static_cast<double>(t.bytes);
+    weights += static_cast<double>(rows) * static_cast<double>(columns);
+    planned.push_back({t.name, t.shape, t.to});
+  }
+  plan.bits_per_weight = weights > 0 ? bits / weights : 0;
+  plan.input_bytes = checkpoint.file_bytes;
+  plan.metadata = output_metadata(checkpoint, work);
+  if (const auto left = sidecars_left_out(checkpoint); !left.empty())
+    plan.notes.push_back(
+        fmt::format("not carried, because GGUF has no place for them: {}", fmt::join(left, ", ")));
+  CARAT_TRY(plan.output_bytes, gguf_file_size(plan.metadata, planned));
+  return {};
+}
+
+Error would_requantize(const Checkpoint& checkpoint, const TensorPlan& t) {
+  return usage_error(
+      "{}: {} is {} already, and rounding it again to {} loses more than either encoding alone. Start from "
+      "the original "
+      "weights, or give leave with --allow-requantize",
+      checkpoint.source, t.name, t.from->name, t.to->name);
+}
+
+}  // namespace
+
+Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& options) {
+  CARAT_TRY(const Rounder* method, find_method(options.method));
+  CARAT_TRY(const ModelFacts facts, read_model_facts(checkpoint.metadata));
+  const std::vector<TensorFacts> tensors = tensor_facts(checkpoint);
+  CARAT_TRY(const std::vector<TensorChoice> choices,
+            assign_encodings(options.recipe, facts, tensors,
+                             {.calibrated = false, .allow_fallback = options.allow_fallback}));
+  Work work;
+  work.recipe = options.recipe.name;
+  work.file_type = options.recipe.file_type;
+  for (const EncodingRule& r : options.recipe.rules) work.rules.push_back(format_tensor_rule(r));
+  work.method = "copy";
+  for (size_t i = 0; i < choices.size(); ++i) {
+    const Tensor& source = checkpoint.tensors[i];
+    const TensorChoice& choice = choices[i];
+    TensorPlan t{source.name, source.shape, source.encoding, choice.encoding, "copy", choice.reason, 0};
+    const Rounder* rounder = nullptr;
+    if (t.from != t.to) {
+      if (!t.from->can_decode())
+        return bad_data("{}: {} is {}, which carat carries but cannot decode", checkpoint.source, t.name,
+                        t.from->name);
+      if (!t.from->is_float && !t.to->is_float && !options.allow_requantize)
+        return would_requantize(checkpoint, t);
+      CARAT_TRY(rounder, rounder_for(method, t));
+      t.method = rounder->name();
+      if (work.method == "copy" || !t.to->is_float) work.method = t.method;
+    }
+    if (choice.wanted)
+      work.plan.fallbacks.push_back(
+          fmt::format("{}: {} instead of {}, whose blocks of {} do not divide its {} columns", t.name,
+                      t.to->name, choice.wanted->name, choice.wanted->block, t.shape.back()));
+    work.plan.tensors.push_back(std::move(t));
+    work.rounders.push_back(rounder);
+  }
+  CARAT_DO(measure(checkpoint, work));
+  return work;
+}
+
+Result<Work> plan_copy(const Checkpoint& checkpoint) {
+  Work work;
+  work.recipe = "copy";
+  work.method = "copy";
+  for (const Tensor& t : checkpoint.tensors)
+    work.plan.tensors.push_back({t.name, t.shape, t.encoding, t.encoding, "copy", "as it is", 0});
+  work.rounders.resize(checkpoint.tensors.size());
+  CARAT_DO(measure(checkpoint, work));
+  return work;
+}
+
+Result<QuantizePlan> plan_quantize(const Checkpoint& checkpoint, const QuantizeOptions& options) {
+  CARAT_TRY(Work work, plan_work(checkpoint, options));
+  return std::move(work.plan);
+}
+
+Status refuse_replacing_source(const Checkpoint& checkpoint, const std::string& out_path) {
+  for (const std::string& file : checkpoint.files)
+    for (const char* suffix : {"", ".partial", ".journal"})
+      if (same_file(out_path + suffix, file))
+        return usage_error(
+            "{}{} is a file of the source; choose another output, which never replaces its input", out_path,
+            suffix);
+  return {};
+}
+
+}  // namespace carat

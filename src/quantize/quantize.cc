@@ -1,0 +1,77 @@
+#include "quantize/quantize.h"
+
+#include <charconv>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+
+#include "containers/gguf.h"
+#include "quantize/provenance.h"
+#include "quantize/stream.h"
+#include "quantize/work.h"
+
+namespace carat {
+
+uint64_t peak_rss_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (!line.starts_with("VmHWM:")) continue;
+    const size_t digit = line.find_first_of("0123456789");
+    uint64_t kilobytes = 0;
+    if (digit != std::string::npos)
+      std::from_chars(line.data() + digit, line.data() + line.size(), kilobytes);
+    return kilobytes * 1024;
+  }
+  return 0;
+}
+
+Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkpoint,
+                                const std::string& out_path, Work work, const RunOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  CARAT_DO(refuse_replacing_source(checkpoint, out_path));
+  std::error_code ignored;
+  if (std::filesystem::is_directory(out_path, ignored))
+    return usage_error("{} is a directory; name a file in it", out_path);
+
+  std::vector<PlannedTensor> planned;
+  for (const TensorPlan& t : work.plan.tensors) planned.push_back({t.name, t.shape, t.to});
+  GgufWriteOptions write;
+  CARAT_TRY(write.fingerprint, fingerprint(checkpoint, work));
+  write.resume = options.resume;
+  write.discard_partial = options.discard_partial;
+  CARAT_TRY(const std::unique_ptr<CheckpointWriter> writer,
+            create_gguf(out_path, work.plan.metadata, planned, write));
+
+  QuantizeReport report;
+  report.resumed_tensors = writer->completed();
+  std::vector<TensorRecord> records;
+  CARAT_DO(stream_tensors(context, checkpoint, work, options.slab_weights, *writer, records));
+  report.source_digest = source_digest(checkpoint, records);
+  Metadata final = work.plan.metadata;
+  set_evidence(final, report.source_digest, records);
+  CARAT_DO(writer->finish(&final));
+
+  report.input_bytes = work.plan.input_bytes;
+  report.output_bytes = work.plan.output_bytes;
+  report.bits_per_weight = work.plan.bits_per_weight;
+  report.fallbacks = std::move(work.plan.fallbacks);
+  report.notes = std::move(work.plan.notes);
+  for (size_t i = 0; i < records.size(); ++i) {
+    TensorPlan& t = work.plan.tensors[i];
+    report.tensors.push_back({std::move(t.name), std::move(t.shape), t.from, t.to, std::move(t.method),
+                              std::move(t.reason), records[i].relative_error, records[i].underflows});
+    report.underflows += records[i].underflows;
+  }
+  report.peak_rss_bytes = peak_rss_bytes();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+Result<QuantizeReport> quantize(const Context& context, const Checkpoint& checkpoint,
+                                const std::string& out_path, const QuantizeOptions& options) {
+  CARAT_TRY(Work work, plan_work(checkpoint, options));
+  return run_work(context, checkpoint, out_path, std::move(work),
+                  {options.resume, options.discard_partial, options.slab_weights});
+}
+
+}  // namespace carat

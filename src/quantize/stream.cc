@@ -1,0 +1,236 @@
+#include "quantize/stream.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <future>
+
+#include "base/digest.h"
+
+namespace carat {
+namespace {
+
+// Errors are summed over units of this many weights and the units in order, so that the sums (and the file
+// that records them) do not depend on the slab's size, which is a whole number of units.
+constexpr int64_t kUnitWeights = 1 << 20;
+constexpr int64_t kDecodeGrain = 1 << 15;  // weights that are worth handing to another thread
+
+/// Some rows of one tensor on their way through.
+struct Slab {
+  size_t tensor = 0;
+  int64_t first = 0, rows = 0;
+  bool last = false;  ///< of its tensor
+  Bytes source;       ///< in mapped memory, or in `buffer`
+  std::vector<uint8_t> buffer;
+  std::vector<uint8_t> rounded;
+  Bytes out;            ///< `rounded`, or the source itself where it is copied
+  TensorRecord record;  ///< of the tensor, with its last slab
+};
+
+class Stream {
+ public:
+  Stream(const Context& context, const KernelTable& kernels, const Checkpoint& checkpoint, const Work& work,
+         uint64_t slab_weights, CheckpointWriter& writer, std::vector<TensorRecord>& records)
+      : context_(context),
+        kernels_(kernels),
+        checkpoint_(checkpoint),
+        work_(work),
+        slab_weights_(static_cast<int64_t>(std::min<uint64_t>(slab_weights, 1u << 30))),
+        writer_(writer),
+        records_(records) {}
+
+  Status run();
+
+ private:
+  /// The next slab's place; false at the end of the last tensor.
+  bool place_next(Slab& slab);
+  Status read(Slab& slab);
+  Status compute(Slab& slab);
+  Status write(Slab& slab);
+  void decode(const Slab& slab);
+  void round(Slab& slab, const Rounder& rounder);
+  uint64_t count_not_finite(const Slab& slab);
+  Status check(const Slab& slab) const;
+
+  int64_t unit_rows(const Tensor& t) const { return std::max<int64_t>(1, kUnitWeights / t.columns()); }
+
+  const Context& context_;
+  const KernelTable& kernels_;
+  const Checkpoint& checkpoint_;
+  const Work& work_;
+  const int64_t slab_weights_;
+  CheckpointWriter& writer_;
+  std::vector<TensorRecord>& records_;
+
+  size_t next_tensor_ = 0;
+  int64_t next_row_ = 0;
+  std::vector<float> weights_;  // of the slab being computed
+  Sha256 read_digest_;          // of the tensor being read, computed, written
+  RoundingError error_;
+  Xxh3 written_digest_;
+  uint64_t weights_done_ = 0;
+};
+
+bool Stream::place_next(Slab& slab) {
+  if (next_tensor_ == checkpoint_.tensors.size()) return false;
+  const Tensor& t = checkpoint_.tensors[next_tensor_];
+  const int64_t unit = unit_rows(t);
+  const int64_t rows = unit * std::max<int64_t>(1, slab_weights_ / (unit * t.columns()));
+  slab.tensor = next_tensor_;
+  slab.first = next_row_;
+  slab.rows = std::min(rows, t.rows() - next_row_);
+  next_row_ += slab.rows;
+  slab.last = next_row_ == t.rows();
+  if (slab.last) ++next_tensor_, next_row_ = 0;
+  return true;
+}
+
+Status Stream::read(Slab& slab) {
+  const Tensor& t = checkpoint_.tensors[slab.tensor];
+  const uint64_t bytes = static_cast<uint64_t>(slab.rows) * t.row_bytes();
+  const Bytes mapped = t.data->mapped();
+  if (!mapped.empty()) {
+    slab.source = mapped.subspan(static_cast<uint64_t>(slab.first) * t.row_bytes(), bytes);
+  } else {
+    slab.buffer.resize(bytes);
+    CARAT_DO(t.data->read_bytes(slab.first, slab.rows, slab.buffer.data()));
+    slab.source = slab.buffer;
+  }
+  read_digest_.update(slab.source);
+  if (slab.last) {
+    slab.record.source_sha256 = read_digest_.hex();
+    read_digest_ = Sha256();
+  }
+  return {};
+}
+
+void Stream::decode(const Slab& slab) {
+  const Tensor& t = checkpoint_.tensors[slab.tensor];
+  const int64_t columns = t.columns();
+  weights_.resize(static_cast<size_t>(slab.rows * columns));
+  context_.pool.parallel_for(
+      slab.rows, std::max<int64_t>(1, kDecodeGrain / columns), [&](int64_t begin, int64_t end, int) {
+        t.encoding->decode(slab.source.data() + static_cast<uint64_t>(begin) * t.row_bytes(),
+                           weights_.data() + begin * columns, (end - begin) * columns);
+      });
+}
+
+void Stream::round(Slab& slab, const Rounder& rounder) {
+  const Tensor& t = checkpoint_.tensors[slab.tensor];
+  const Encoding& to = *work_.plan.tensors[slab.tensor].to;
+  const int64_t columns = t.columns();
+  const int64_t unit = unit_rows(t);
+  slab.rounded.resize(static_cast<uint64_t>(slab.rows) * to.row_bytes(columns));
+  for (int64_t r = 0; r < slab.rows; r += unit)
+    error_.add(rounder.round(context_, kernels_, to, weights_.data() + r * columns,
+                             std::min(unit, slab.rows - r), columns, {},
+                             slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
+  slab.out = slab.rounded;
+}
+
+uint64_t Stream::count_not_finite(const Slab& slab) {
+  const int64_t columns = checkpoint_.tensors[slab.tensor].columns();
+  std::atomic<uint64_t> count{0};
+  context_.pool.parallel_for(slab.rows * columns, kDecodeGrain, [&](int64_t begin, int64_t end, int) {
+    uint64_t n = 0;
+    for (int64_t i = begin; i < end; ++i) n += !std::isfinite(weights_[static_cast<size_t>(i)]);
+    if (n > 0) count += n;
+  });
+  return count;
+}
+
+Status Stream::check(const Slab& slab) const {
+  const std::string& name = checkpoint_.tensors[slab.tensor].name;
+  const auto plural = [](uint64_t n, std::string_view one, std::string_view many) {
+    return n == 1 ? one : many;
+  };
+  if (const uint64_t n = error_.not_finite)
+    return bad_data("{}: {} holds {} {} (NaN or infinity); the checkpoint is damaged", checkpoint_.source,
+                    name, n, plural(n, "value that is not finite", "values that are not finite"));
+  if (const uint64_t n = error_.overflows)
+    return bad_data("{}: {} holds {} {} too large for {}; BF16 and F32 hold {}", checkpoint_.source, name, n,
+                    plural(n, "value", "values"), work_.plan.tensors[slab.tensor].to->name,
+                    plural(n, "it", "them"));
+  return {};
+}
+
+Status Stream::compute(Slab& slab) {
+  const Rounder* rounder = work_.rounders[slab.tensor];
+  const bool readable = checkpoint_.tensors[slab.tensor].encoding->can_decode();
+  if (readable) decode(slab);
+  if (rounder) {
+    round(slab, *rounder);
+  } else {
+    if (readable) error_.not_finite += count_not_finite(slab);
+    slab.out = slab.source;
+  }
+  CARAT_DO(check(slab));
+  if (slab.last) {
+    slab.record.relative_error = error_.relative();
+    slab.record.underflows = error_.underflows;
+    error_ = {};
+  }
+  return {};
+}
+
+Status Stream::write(Slab& slab) {
+  written_digest_.update(slab.out);
+  CARAT_DO(writer_.write(slab.out));
+  const Tensor& t = checkpoint_.tensors[slab.tensor];
+  t.data->release(slab.first, slab.rows);
+  if (!slab.last) return {};
+  slab.record.xxh3 = written_digest_.value();
+  written_digest_ = Xxh3();
+  CARAT_DO(writer_.finish_tensor(format_record(slab.record)));
+  records_.push_back(std::move(slab.record));
+  return {};
+}
+
+Status Stream::run() {
+  uint64_t total = 0;
+  for (const Tensor& t : checkpoint_.tensors) total += static_cast<uint64_t>(t.elements());
+  next_tensor_ = writer_.completed();
+  for (size_t i = 0; i < next_tensor_; ++i)
+    weights_done_ += static_cast<uint64_t>(checkpoint_.tensors[i].elements());
+  context_.progress.begin("quantize", "weights", total);
+
+  Slab slabs[3];  // written, computed, read
+  bool has[3] = {};
+  has[2] = place_next(slabs[2]);
+  if (has[2]) CARAT_DO(read(slabs[2]));
+  while (has[1] || has[2]) {
+    CARAT_DO(context_.check());
+    std::rotate(std::begin(slabs), std::begin(slabs) + 1, std::end(slabs));
+    std::rotate(std::begin(has), std::begin(has) + 1, std::end(has));
+    has[2] = place_next(slabs[2]);
+    auto aside = std::async(std::launch::async, [&]() -> Status {
+      if (has[0]) CARAT_DO(write(slabs[0]));
+      if (has[2]) CARAT_DO(read(slabs[2]));
+      return {};
+    });
+    const Status computed = has[1] ? compute(slabs[1]) : Status();
+    const Status moved = aside.get();
+    CARAT_DO(computed);
+    CARAT_DO(moved);
+    if (!has[1]) continue;
+    const Tensor& t = checkpoint_.tensors[slabs[1].tensor];
+    weights_done_ += static_cast<uint64_t>(slabs[1].rows * t.columns());
+    context_.progress.update(weights_done_, t.name);
+  }
+  context_.progress.end();
+  return {};
+}
+
+}  // namespace
+
+Status stream_tensors(const Context& context, const Checkpoint& checkpoint, const Work& work,
+                      uint64_t slab_weights, CheckpointWriter& writer, std::vector<TensorRecord>& records) {
+  CARAT_TRY(const KernelTable* kernels, default_kernel_table());
+  for (const std::string& text : writer.records()) {
+    CARAT_TRY(TensorRecord record, parse_record(text));
+    records.push_back(std::move(record));
+  }
+  return Stream(context, *kernels, checkpoint, work, slab_weights, writer, records).run();
+}
+
+}  // namespace carat

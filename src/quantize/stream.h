@@ -1,0 +1,18 @@
+// Streams tensors through slabs of rows: read and hash, decode and round, hash and write.
+//
+// While the pool computes one slab, one more thread writes the slab before it and reads the one after it
+// (hashing the source faults its pages in), so that the disk and the digests cost time only where they are
+// slower than the rounding. Three slabs are in flight, whatever the model's size.
+#pragma once
+
+#include "quantize/provenance.h"
+#include "quantize/work.h"
+
+namespace carat {
+
+/// Writes every tensor from writer.completed() on. `records` gets one record per tensor, those of a resume
+/// first.
+Status stream_tensors(const Context& context, const Checkpoint& checkpoint, const Work& work,
+                      uint64_t slab_weights, CheckpointWriter& writer, std::vector<TensorRecord>& records);
+
+}  // namespace carat

@@ -1,0 +1,36 @@
+// A plan with what carrying it out needs besides.
+#pragma once
+
+#include "quantize/quantize.h"
+#include "rounders/rounder.h"
+
+namespace carat {
+
+struct Work {
+  QuantizePlan plan;
+  std::vector<const Rounder*> rounders;  ///< per tensor; null = copied as it is
+  std::string recipe;                    ///< of the evidence
+  std::vector<std::string> rules;
+  std::string method;
+  std::optional<uint32_t> file_type;  ///< none: the source's stays
+};
+
+/// The quantizing plan of plan_quantize(), ready to run.
+Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& options);
+/// Every tensor as it is: for changing the container only.
+Result<Work> plan_copy(const Checkpoint& checkpoint);
+
+struct RunOptions {
+  bool resume = false;
+  bool discard_partial = false;
+  uint64_t slab_weights = 0;
+};
+/// Writes what `work` plans to a GGUF file.
+Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkpoint,
+                                const std::string& out_path, Work work, const RunOptions& options);
+
+/// usage error if writing `out_path` (or the files beside it that a writer uses) would replace a file of the
+/// source.
+Status refuse_replacing_source(const Checkpoint& checkpoint, const std::string& out_path);
+
+}  // namespace carat
