@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Compares carat's containers with the gguf and safetensors packages of PyPI.
 
-    oracle_containers.py CONTAINER_COPY [MODEL.gguf]...
+    oracle_containers.py --carat BUILD/bin/carat [MODEL.gguf]...
 
-CONTAINER_COPY is the program of that name from the build. Files made by the packages go through it and are read
-back by the packages. Prints one line per check; exit status 0 if all hold, 1 otherwise.
+Files made by the packages go through container_copy, which lies beside carat in the build, and are read back by the
+packages; MODELs must come back byte for byte. Prints one line per check; exit status 0 if all hold, 1 otherwise.
 """
+import argparse
 import json
 import os
 import subprocess
@@ -175,11 +176,14 @@ def check_safetensors(program, directory):
 
 
 def main():
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--carat", required=True)
+    parser.add_argument("models", nargs="*")
+    arguments = parser.parse_args()
+    program = os.path.join(os.path.dirname(arguments.carat), "container_copy")
     with tempfile.TemporaryDirectory() as directory:
-        check_gguf(sys.argv[1], directory, sys.argv[2:])
-        check_safetensors(sys.argv[1], directory)
+        check_gguf(program, directory, arguments.models)
+        check_safetensors(program, directory)
     sys.exit(1 if failures else 0)
 
 
