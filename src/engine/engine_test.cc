@@ -1,0 +1,177 @@
+#include "engine/engine.h"
+
+#include <gtest/gtest.h>
+
+#include "model/testing/random_model.h"
+#include "model/testing/reference_forward.h"
+
+namespace carat {
+namespace {
+
+using testing::RandomModel;
+
+class EngineTest : public ::testing::Test {
+ protected:
+  std::shared_ptr<Engine> load(const RandomModel& m, EngineOptions options = {}) {
+    auto engine = Engine::load(context_, testing::random_model(m), options);
+    EXPECT_TRUE(engine.ok()) << (engine.ok() ? "" : engine.error().message);
+    return *std::move(engine);
+  }
+  static std::vector<TokenId> tokens(int64_t n) {
+    Random random(7);
+    std::vector<TokenId> out(n);
+    for (TokenId& t : out) t = static_cast<TokenId>(random.next() % 100);
+    return out;
+  }
+  /// Logits of all tokens through append_scored.
+  std::vector<float> scored(Session& s, std::span<const TokenId> t, int64_t first) {
+    std::vector<float> all;
+    int64_t expected = first;
+    const Status status =
+        s.append_scored(context_, t, first, [&](int64_t index, int64_t count, const float* logits) {
+          EXPECT_EQ(index, expected);
+          expected += count;
+          all.insert(all.end(), logits, logits + count * 100);
+          return Status();
+        });
+    EXPECT_TRUE(status.ok());
+    EXPECT_EQ(expected, static_cast<int64_t>(t.size()));
+    return all;
+  }
+
+  ThreadPool pool_{2};
+  Cancellation cancellation_;
+  Progress progress_;
+  Context context_{pool_, cancellation_, progress_};
+};
+
+TEST_F(EngineTest, AgreesWithTheDefinitionInDouble) {
+  for (const RandomModel& m : testing::model_variants()) {
+    EngineOptions options;
+    options.activations = ActivationScheme::float32;
+    const auto engine = load(m, options);
+    EXPECT_EQ(engine->activation_scheme(), "float32");
+    auto session = *engine->new_session();
+    const auto t = tokens(60);
+    const auto expected = testing::ReferenceForward(engine->checkpoint()).logits(t);
+    const auto actual = *session->append(context_, t);
+    for (int i = 0; i < 100; ++i) EXPECT_NEAR(actual[i], expected.back()[i], 1e-2) << m.architecture;
+  }
+}
+
+TEST_F(EngineTest, EveryWayOfAppendingGivesTheSameBits) {
+  RandomModel m;
+  m.context = 1400;  // more than two chunks of the forward pass
+  m.layers = 1;
+  const auto engine = load(m);
+  const auto t = tokens(1300);
+  auto whole = *engine->new_session();
+  const auto all = scored(*whole, t, 0);
+  ASSERT_EQ(all.size(), 1300u * 100);
+  EXPECT_EQ(whole->position(), 1300);
+
+  auto half = *engine->new_session();
+  EXPECT_EQ(scored(*half, t, 700), std::vector<float>(all.begin() + 700 * 100, all.end()));
+
+  auto pieces = *engine->new_session();
+  for (int64_t first = 0; first < 1300; first += 130) {
+    const auto logits = *pieces->append(context_, std::span(t).subspan(first, 130));
+    EXPECT_TRUE(std::equal(logits.begin(), logits.end(), all.begin() + (first + 129) * 100)) << first;
+  }
+
+  auto kept = *engine->new_session();
+  ASSERT_TRUE(kept->append_kept(context_, t, 600).ok());
+  std::vector<float> rows(5 * 100);
+  ASSERT_TRUE(kept->kept_logits(context_, 10, 5, rows.data()).ok());
+  EXPECT_TRUE(std::equal(rows.begin(), rows.end(), all.begin() + 610 * 100));
+  EXPECT_FALSE(kept->kept_logits(context_, 699, 2, rows.data()).ok());
+
+  ThreadPool one(1);
+  auto alone = *engine->new_session();
+  const auto logits = *alone->append({one, cancellation_, progress_}, t);
+  EXPECT_TRUE(std::equal(logits.begin(), logits.end(), all.end() - 100));
+}
+
+TEST_F(EngineTest, TruncateForgets) {
+  const auto engine = load({});
+  const auto t = tokens(50);
+  auto session = *engine->new_session();
+  const auto once = *session->append(context_, t);
+  const std::vector<float> expected(once.begin(), once.end());
+  session->truncate(20);
+  EXPECT_EQ(session->position(), 20);
+  ASSERT_TRUE(session->append(context_, tokens(7)).ok());  // other tokens, then forgotten again
+  session->truncate(20);
+  const auto again = *session->append(context_, std::span(t).subspan(20));
+  EXPECT_EQ(std::vector<float>(again.begin(), again.end()), expected);
+  session->truncate(1000);
+  EXPECT_EQ(session->position(), 50);
+}
+
+TEST_F(EngineTest, SessionsDoNotDisturbOneAnother) {
+  const auto engine = load({});
+  const auto t = tokens(40);
+  auto a = *engine->new_session();
+  auto b = *engine->new_session(ActivationScheme::float32);
+  const auto expected = scored(*a, t, 0);
+  a->truncate(0);
+  std::vector<float> interleaved;
+  for (const TokenId id : t) {
+    const auto logits = *a->append(context_, {&id, 1});
+    const std::vector<float> copy(logits.begin(), logits.end());
+    ASSERT_TRUE(b->append(context_, t).ok() || b->position() > 0);
+    b->truncate(3);
+    interleaved.insert(interleaved.end(), copy.begin(), copy.end());
+  }
+  EXPECT_EQ(interleaved, expected);
+}
+
+TEST_F(EngineTest, RefusesWhatDoesNotFitAndStaysAsItWas) {
+  EngineOptions options;
+  options.context = 30;
+  const auto engine = load({}, options);
+  EXPECT_EQ(engine->context_length(), 30);
+  auto session = *engine->new_session();
+  ASSERT_TRUE(session->append(context_, tokens(20)).ok());
+  const auto refused = [&](const std::vector<TokenId>& t) {
+    const auto result = session->append(context_, t);
+    EXPECT_EQ(session->position(), 20);
+    return !result.ok() && result.error().code == Code::usage;
+  };
+  EXPECT_TRUE(refused(tokens(11)));
+  EXPECT_TRUE(refused({5, 100}));
+  EXPECT_TRUE(refused({-1}));
+  EXPECT_TRUE(refused({}));
+  EXPECT_TRUE(session->append(context_, tokens(10)).ok());
+  EXPECT_TRUE(session->append_kept(context_, {}, 0).ok());
+
+  options.context = 257;  // the model was made for 256
+  const auto engine_257 = Engine::load(context_, testing::random_model({}), options);
+  ASSERT_FALSE(engine_257.ok());
+  EXPECT_EQ(engine_257.error().code, Code::usage);
+}
+
+TEST_F(EngineTest, ErrorsOfTheSinkAndCancellationLeaveTheSession) {
+  const auto engine = load({});
+  auto session = *engine->new_session();
+  ASSERT_TRUE(session->append(context_, tokens(5)).ok());
+  const Status failed = session->append_scored(context_, tokens(5), 0, [](int64_t, int64_t, const float*) {
+    return Status(error(Code::io, "no more"));
+  });
+  EXPECT_EQ(failed.error().code, Code::io);
+  EXPECT_EQ(session->position(), 5);
+  cancellation_.request();
+  const auto cancelled = session->append(context_, tokens(5));
+  ASSERT_FALSE(cancelled.ok());
+  EXPECT_EQ(cancelled.error().code, Code::interrupted);
+  EXPECT_EQ(session->position(), 5);
+}
+
+TEST(LogitSlab, IsBoundedAndNeverEmpty) {
+  EXPECT_EQ(logit_slab_rows(1), 512);
+  EXPECT_EQ(logit_slab_rows(128256), 64);
+  EXPECT_EQ(logit_slab_rows(int64_t{1} << 31), 16);
+}
+
+}  // namespace
+}  // namespace carat
