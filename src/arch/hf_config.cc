@@ -271,10 +271,10 @@ Status fill_metadata(const Reader& read, HfConfig& out) {
 }  // namespace
 
 Result<HfConfig> read_hf_config(std::string_view text) {
-  CARAT_TRY(const json::value root, parse_json(text));
+  CARAT_TRY(json::value root, parse_json(text));
   HfConfig out;
   if (!root.is_object()) return bad_data("is not a JSON object");
-  out.object = root.get_object();
+  out.object = std::move(root.get_object());
   CARAT_DO(find_class(out.object, out));
   const Reader read(out.object);
   CARAT_DO(refuse_what_is_not_honoured(read));

@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kConfigLimit = 16u << 20;
+constexpr uint64_t kConfigLimit = 2u << 20;  // a tree of "[],[]," takes many times its text
 constexpr uint64_t kSidecarLimit = 64u << 20;
 
 bool is_weights(std::string_view name) {
