@@ -4,50 +4,49 @@
 
 #include "arch/open_model.h"
 #include "quantize/provenance.h"
+#include "quantize/stream.h"
 #include "quantize/work.h"
 
 namespace carat {
 namespace {
 
 /// Sidecars that an earlier step carried through GGUF become files again.
-Result<Checkpoint> with_sidecars(const Checkpoint& source) {
-  Checkpoint out = source;
-  for (const auto& [key, value] : source.metadata.entries()) {
+Status restore_sidecars(Checkpoint& checkpoint) {
+  const Metadata before = checkpoint.metadata;
+  for (const auto& [key, value] : before.entries()) {
     if (!key.starts_with(kSidecarPrefix)) continue;
     const std::string name = key.substr(kSidecarPrefix.size());
     if (!is_sidecar_name(name))
-      return bad_data("{}: {} would make a file outside the directory", source.source, key);
-    CARAT_TRY(const std::string* text, source.metadata.string_at(key));
-    out.sidecars.emplace_back(name, *text);
-    out.metadata.erase(key);
+      return bad_data("{}: {} would make a file outside the directory", checkpoint.source, key);
+    CARAT_TRY(const std::string* text, before.string_at(key));
+    checkpoint.sidecars.emplace_back(name, *text);
+    checkpoint.metadata.erase(key);
   }
-  return out;
+  return {};
 }
 
+/// Two passes over the source: config.json, which is small but written with the weights, holds the source's
+/// digest. The first pass also finds what would overflow before anything is written.
 Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& source,
                                       const std::string& directory, const ConvertOptions& options) {
   if (!options.encoding)
-    return usage_error(
-        "a Hugging Face directory holds one float encoding; choose F32, F16 or BF16 with --to");
+    return usage_error("a Hugging Face directory holds one float encoding: F32, F16 or BF16");
   const auto start = std::chrono::steady_clock::now();
-  CARAT_TRY(Checkpoint checkpoint, with_sidecars(source));
+  Checkpoint checkpoint = source;
+  CARAT_DO(restore_sidecars(checkpoint));
+  CARAT_TRY(Work work, plan_floats(source, *options.encoding));
+  std::vector<TensorRecord> records;
+  CARAT_DO(measure_tensors(context, "measure", source, work, records));
+
+  checkpoint.metadata = carried_metadata(checkpoint, work);
+  checkpoint.metadata.set(kDigestKey, Value::string(source_digest(source, records)));
   HfWriteOptions write;
   write.encoding = options.encoding;
-  QuantizeReport report;
-  CARAT_DO(write_hf_directory(context, checkpoint, directory, write, &report.underflows));
+  CARAT_DO(write_hf_directory(context, checkpoint, directory, write, nullptr));
+
   CARAT_TRY(const Checkpoint written, open_model(directory));
-  report.input_bytes = source.file_bytes;
-  report.output_bytes = written.file_bytes;
-  double bits = 0, weights = 0;
-  for (const Tensor& t : written.tensors) {
-    const Tensor* from = source.find(t.name);
-    report.tensors.push_back({t.name, t.shape, from ? from->encoding : t.encoding, t.encoding,
-                              from && from->encoding != t.encoding ? "nearest" : "copy", "converted", 0, 0});
-    bits += 8.0 * static_cast<double>(t.bytes());
-    weights += static_cast<double>(t.elements());
-  }
-  report.bits_per_weight = weights > 0 ? bits / weights : 0;
-  report.peak_rss_bytes = peak_rss_bytes();
+  work.plan.output_bytes = written.file_bytes;
+  QuantizeReport report = make_report(source, std::move(work), records);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }
@@ -69,7 +68,7 @@ Result<QuantizeReport> convert(const Context& context, const Checkpoint& checkpo
     CARAT_TRY(work, plan_copy(checkpoint));
   }
   return run_work(context, checkpoint, out_path, std::move(work),
-                  {options.resume, options.discard_partial, q.slab_weights});
+                  {"convert", options.resume, options.discard_partial, q.slab_weights});
 }
 
 }  // namespace carat

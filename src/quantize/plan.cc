@@ -28,29 +28,33 @@ Result<const Rounder*> rounder_for(const Rounder* method, const TensorPlan& t) {
                      method->name(), t.to->name, t.name);
 }
 
-/// Sizes of the whole, once every tensor's encoding is known.
-Status measure(const Checkpoint& checkpoint, Work& work) {
-  QuantizePlan& plan = work.plan;
+/// Sizes of the tensors, once every one's encoding is known.
+Status measure(const Checkpoint& checkpoint, QuantizePlan& plan) {
   double bits = 0, weights = 0;
-  std::vector<PlannedTensor> planned;
   for (TensorPlan& t : plan.tensors) {
-    uint64_t rows = 1, columns = t.shape.empty() ? 1 : static_cast<uint64_t>(t.shape.back());
-    for (size_t i = 0; i + 1 < t.shape.size(); ++i) {
-      const auto product = checked_mul(rows, static_cast<uint64_t>(t.shape[i]));
-      if (!product) return bad_data("{}: {} is too large", checkpoint.source, t.name);
-      rows = *product;
-    }
-    const auto bytes = t.to->checked_bytes(rows, columns);
+    std::optional<uint64_t> rows = 1;
+    for (size_t i = 0; rows && i + 1 < t.shape.size(); ++i)
+      rows = checked_mul(*rows, static_cast<uint64_t>(t.shape[i]));
+    const uint64_t columns = t.shape.empty() ? 1 : static_cast<uint64_t>(t.shape.back());
+    const auto bytes = rows ? t.to->checked_bytes(*rows, columns) : std::nullopt;
     if (!bytes)
       return bad_data("{}: {} has a shape that {} cannot hold: {}", checkpoint.source, t.name, t.to->name,
                       fmt::join(t.shape, " x "));
     t.bytes = *bytes;
     bits += 8.0 * static_cast<double>(t.bytes);
-    weights += static_cast<double>(rows) * static_cast<double>(columns);
-    planned.push_back({t.name, t.shape, t.to});
+    weights += static_cast<double>(*rows) * static_cast<double>(columns);
   }
   plan.bits_per_weight = weights > 0 ? bits / weights : 0;
   plan.input_bytes = checkpoint.file_bytes;
+  return {};
+}
+
+/// And of the GGUF file that holds them.
+Status measure_gguf(const Checkpoint& checkpoint, Work& work) {
+  QuantizePlan& plan = work.plan;
+  CARAT_DO(measure(checkpoint, plan));
+  std::vector<PlannedTensor> planned;
+  for (const TensorPlan& t : plan.tensors) planned.push_back({t.name, t.shape, t.to});
   plan.metadata = output_metadata(checkpoint, work);
   if (const auto left = sidecars_left_out(checkpoint); !left.empty())
     plan.notes.push_back(
@@ -103,7 +107,7 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
     work.plan.tensors.push_back(std::move(t));
     work.rounders.push_back(rounder);
   }
-  CARAT_DO(measure(checkpoint, work));
+  CARAT_DO(measure_gguf(checkpoint, work));
   return work;
 }
 
@@ -114,7 +118,26 @@ Result<Work> plan_copy(const Checkpoint& checkpoint) {
   for (const Tensor& t : checkpoint.tensors)
     work.plan.tensors.push_back({t.name, t.shape, t.encoding, t.encoding, "copy", "as it is", 0});
   work.rounders.resize(checkpoint.tensors.size());
-  CARAT_DO(measure(checkpoint, work));
+  CARAT_DO(measure_gguf(checkpoint, work));
+  return work;
+}
+
+Result<Work> plan_floats(const Checkpoint& checkpoint, const Encoding& encoding) {
+  Work work;
+  work.recipe = encoding.name;
+  work.method = "nearest";
+  for (const Tensor& t : checkpoint.tensors) {
+    const bool stays = t.encoding == &encoding || !t.encoding->can_decode();
+    TensorPlan plan{t.name, t.shape, t.encoding, stays ? t.encoding : &encoding, "copy", "converted", 0};
+    const Rounder* rounder = nullptr;
+    if (!stays) {
+      CARAT_TRY(rounder, rounder_for(nullptr, plan));
+      plan.method = rounder->name();
+    }
+    work.plan.tensors.push_back(std::move(plan));
+    work.rounders.push_back(rounder);
+  }
+  CARAT_DO(measure(checkpoint, work.plan));
   return work;
 }
 

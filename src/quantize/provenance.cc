@@ -157,14 +157,10 @@ std::string source_digest(const Checkpoint& checkpoint, const std::vector<Tensor
   return tree.hex();
 }
 
-Metadata output_metadata(const Checkpoint& checkpoint, const Work& work) {
+Metadata carried_metadata(const Checkpoint& checkpoint, const Work& work) {
   Metadata m;
   for (const auto& [key, value] : checkpoint.metadata.entries())
     if (!is_dropped(key)) m.set(key, value);
-  for (const auto& [name, text] : checkpoint.sidecars)
-    if (is_carried_sidecar(name, text)) m.set(std::string(kSidecarPrefix) + name, Value::string(text));
-  if (work.file_type) m.set("general.file_type", Value::u32(*work.file_type));
-  m.set("general.quantization_version", Value::u32(2));
   m.set("carat.version", Value::string(CARAT_VERSION));
   m.set("carat.rounder_revision", Value::u32(kRounderRevision));
   m.set("carat.recipe", Value::string(work.recipe));
@@ -175,8 +171,16 @@ Metadata output_metadata(const Checkpoint& checkpoint, const Work& work) {
   for (const std::string& f : checkpoint.files) files.push_back(file_name(f));
   if (!files.empty()) m.set("carat.source.files", Value::strings(std::move(files)));
   if (!work.plan.fallbacks.empty()) m.set("carat.fallbacks", Value::strings(work.plan.fallbacks));
-  TensorRecord nothing;
-  set_evidence(m, std::string(64, '0'), std::vector<TensorRecord>(checkpoint.tensors.size(), nothing));
+  return m;
+}
+
+Metadata output_metadata(const Checkpoint& checkpoint, const Work& work) {
+  Metadata m = carried_metadata(checkpoint, work);
+  for (const auto& [name, text] : checkpoint.sidecars)
+    if (is_carried_sidecar(name, text)) m.set(std::string(kSidecarPrefix) + name, Value::string(text));
+  if (work.file_type) m.set("general.file_type", Value::u32(*work.file_type));
+  m.set("general.quantization_version", Value::u32(2));
+  set_evidence(m, std::string(64, '0'), std::vector<TensorRecord>(checkpoint.tensors.size()));
   return m;
 }
 

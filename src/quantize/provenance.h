@@ -46,8 +46,10 @@ Result<TensorRecord> parse_record(std::string_view text);
 /// the weights were and not in which order or files they lay.
 std::string source_digest(const Checkpoint& checkpoint, const std::vector<TensorRecord>& records);
 
-/// Metadata of the output: the source's, unknown keys included, without what spoke of the source's own bytes,
-/// and the evidence with placeholders of the final size.
+/// The source's metadata, unknown keys included, without what spoke of the source's own bytes; and how the
+/// output is made.
+Metadata carried_metadata(const Checkpoint& checkpoint, const Work& work);
+/// Metadata of a GGUF output: those, and placeholders of the final size for the evidence known at the end.
 Metadata output_metadata(const Checkpoint& checkpoint, const Work& work);
 /// Fills the placeholders.
 void set_evidence(Metadata& metadata, const std::string& digest, const std::vector<TensorRecord>& records);

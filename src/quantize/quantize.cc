@@ -25,6 +25,25 @@ uint64_t peak_rss_bytes() {
   return 0;
 }
 
+QuantizeReport make_report(const Checkpoint& checkpoint, Work work,
+                           const std::vector<TensorRecord>& records) {
+  QuantizeReport report;
+  report.source_digest = source_digest(checkpoint, records);
+  report.input_bytes = work.plan.input_bytes;
+  report.output_bytes = work.plan.output_bytes;
+  report.bits_per_weight = work.plan.bits_per_weight;
+  report.fallbacks = std::move(work.plan.fallbacks);
+  report.notes = std::move(work.plan.notes);
+  for (size_t i = 0; i < records.size(); ++i) {
+    TensorPlan& t = work.plan.tensors[i];
+    report.tensors.push_back({std::move(t.name), std::move(t.shape), t.from, t.to, std::move(t.method),
+                              std::move(t.reason), records[i].relative_error, records[i].underflows});
+    report.underflows += records[i].underflows;
+  }
+  report.peak_rss_bytes = peak_rss_bytes();
+  return report;
+}
+
 Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkpoint,
                                 const std::string& out_path, Work work, const RunOptions& options) {
   const auto start = std::chrono::steady_clock::now();
@@ -42,27 +61,15 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
   CARAT_TRY(const std::unique_ptr<CheckpointWriter> writer,
             create_gguf(out_path, work.plan.metadata, planned, write));
 
-  QuantizeReport report;
-  report.resumed_tensors = writer->completed();
+  const size_t resumed = writer->completed();
   std::vector<TensorRecord> records;
-  CARAT_DO(stream_tensors(context, checkpoint, work, options.slab_weights, *writer, records));
-  report.source_digest = source_digest(checkpoint, records);
+  CARAT_DO(stream_tensors(context, options.stage, checkpoint, work, options.slab_weights, *writer, records));
   Metadata final = work.plan.metadata;
-  set_evidence(final, report.source_digest, records);
+  set_evidence(final, source_digest(checkpoint, records), records);
   CARAT_DO(writer->finish(&final));
 
-  report.input_bytes = work.plan.input_bytes;
-  report.output_bytes = work.plan.output_bytes;
-  report.bits_per_weight = work.plan.bits_per_weight;
-  report.fallbacks = std::move(work.plan.fallbacks);
-  report.notes = std::move(work.plan.notes);
-  for (size_t i = 0; i < records.size(); ++i) {
-    TensorPlan& t = work.plan.tensors[i];
-    report.tensors.push_back({std::move(t.name), std::move(t.shape), t.from, t.to, std::move(t.method),
-                              std::move(t.reason), records[i].relative_error, records[i].underflows});
-    report.underflows += records[i].underflows;
-  }
-  report.peak_rss_bytes = peak_rss_bytes();
+  QuantizeReport report = make_report(checkpoint, std::move(work), records);
+  report.resumed_tensors = resumed;
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }
@@ -71,7 +78,7 @@ Result<QuantizeReport> quantize(const Context& context, const Checkpoint& checkp
                                 const std::string& out_path, const QuantizeOptions& options) {
   CARAT_TRY(Work work, plan_work(checkpoint, options));
   return run_work(context, checkpoint, out_path, std::move(work),
-                  {options.resume, options.discard_partial, options.slab_weights});
+                  {"quantize", options.resume, options.discard_partial, options.slab_weights});
 }
 
 }  // namespace carat

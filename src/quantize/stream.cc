@@ -39,7 +39,7 @@ class Stream {
         writer_(writer),
         records_(records) {}
 
-  Status run();
+  Status run(std::string_view stage);
 
  private:
   /// The next slab's place; false at the end of the last tensor.
@@ -186,13 +186,13 @@ Status Stream::write(Slab& slab) {
   return {};
 }
 
-Status Stream::run() {
+Status Stream::run(std::string_view stage) {
   uint64_t total = 0;
   for (const Tensor& t : checkpoint_.tensors) total += static_cast<uint64_t>(t.elements());
   next_tensor_ = writer_.completed();
   for (size_t i = 0; i < next_tensor_; ++i)
     weights_done_ += static_cast<uint64_t>(checkpoint_.tensors[i].elements());
-  context_.progress.begin("quantize", "weights", total);
+  context_.progress.begin(stage, "weights", total);
 
   Slab slabs[3];  // written, computed, read
   bool has[3] = {};
@@ -221,16 +221,37 @@ Status Stream::run() {
   return {};
 }
 
+/// Takes everything and keeps nothing.
+class NoWriter final : public CheckpointWriter {
+ public:
+  uint64_t total_bytes() const override { return 0; }
+  size_t completed() const override { return 0; }
+  Status write(Bytes) override { return {}; }
+  Status finish_tensor(std::string_view) override { return {}; }
+  const std::vector<std::string>& records() const override { return records_; }
+  Status finish(const Metadata*) override { return {}; }
+
+ private:
+  std::vector<std::string> records_;
+};
+
 }  // namespace
 
-Status stream_tensors(const Context& context, const Checkpoint& checkpoint, const Work& work,
-                      uint64_t slab_weights, CheckpointWriter& writer, std::vector<TensorRecord>& records) {
+Status stream_tensors(const Context& context, std::string_view stage, const Checkpoint& checkpoint,
+                      const Work& work, uint64_t slab_weights, CheckpointWriter& writer,
+                      std::vector<TensorRecord>& records) {
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
   for (const std::string& text : writer.records()) {
     CARAT_TRY(TensorRecord record, parse_record(text));
     records.push_back(std::move(record));
   }
-  return Stream(context, *kernels, checkpoint, work, slab_weights, writer, records).run();
+  return Stream(context, *kernels, checkpoint, work, slab_weights, writer, records).run(stage);
+}
+
+Status measure_tensors(const Context& context, std::string_view stage, const Checkpoint& checkpoint,
+                       const Work& work, std::vector<TensorRecord>& records) {
+  NoWriter nowhere;
+  return stream_tensors(context, stage, checkpoint, work, QuantizeOptions().slab_weights, nowhere, records);
 }
 
 }  // namespace carat

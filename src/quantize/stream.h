@@ -11,8 +11,13 @@
 namespace carat {
 
 /// Writes every tensor from writer.completed() on. `records` gets one record per tensor, those of a resume
-/// first.
-Status stream_tensors(const Context& context, const Checkpoint& checkpoint, const Work& work,
-                      uint64_t slab_weights, CheckpointWriter& writer, std::vector<TensorRecord>& records);
+/// first. `stage` names the work to whoever is told of progress.
+Status stream_tensors(const Context& context, std::string_view stage, const Checkpoint& checkpoint,
+                      const Work& work, uint64_t slab_weights, CheckpointWriter& writer,
+                      std::vector<TensorRecord>& records);
+
+/// As if it wrote, for the records alone: what the tensors are, and what rounding them loses.
+Status measure_tensors(const Context& context, std::string_view stage, const Checkpoint& checkpoint,
+                       const Work& work, std::vector<TensorRecord>& records);
 
 }  // namespace carat

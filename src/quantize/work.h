@@ -6,6 +6,8 @@
 
 namespace carat {
 
+struct TensorRecord;
+
 struct Work {
   QuantizePlan plan;
   std::vector<const Rounder*> rounders;  ///< per tensor; null = copied as it is
@@ -20,11 +22,18 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
 /// Every tensor as it is: for changing the container only.
 Result<Work> plan_copy(const Checkpoint& checkpoint);
 
+/// Every tensor in one float encoding, norms too, as a Hugging Face directory holds them; only what cannot be
+/// decoded stays as it is. Sizes are those of the tensors alone.
+Result<Work> plan_floats(const Checkpoint& checkpoint, const Encoding& encoding);
+
 struct RunOptions {
+  std::string_view stage;  ///< for progress
   bool resume = false;
   bool discard_partial = false;
   uint64_t slab_weights = 0;
 };
+/// The report of a finished run, without its seconds; `work` is spent.
+QuantizeReport make_report(const Checkpoint& checkpoint, Work work, const std::vector<TensorRecord>& records);
 /// Writes what `work` plans to a GGUF file.
 Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkpoint,
                                 const std::string& out_path, Work work, const RunOptions& options);
