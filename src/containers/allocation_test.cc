@@ -24,6 +24,13 @@ std::atomic<size_t> peak{0};
   }
   return p;
 }
+[[gnu::noinline]] void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  try {
+    return operator new(size);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
 [[gnu::noinline]] void operator delete(void* p) noexcept {
   if (p != nullptr) now.fetch_sub(malloc_usable_size(p));
   std::free(p);

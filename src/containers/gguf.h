@@ -10,7 +10,8 @@ namespace carat {
 
 /// Validated view of a GGUF file (all parts of a split file are for a later step: a part is a clear error).
 /// Every count is bounded by the bytes that remain before anything is allocated; tensors lie inside the file,
-/// aligned, and do not overlap; names and keys are unique. bad_data names file, place and cause.
+/// aligned, one after the other without gap or overlap; names and keys are unique. bad_data
+/// names file, place and cause.
 Result<Checkpoint> read_gguf(const std::string& path);
 
 struct GgufWriteOptions {

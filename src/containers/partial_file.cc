@@ -4,7 +4,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include <cerrno>
 #include <charconv>
@@ -12,7 +11,6 @@
 #include <optional>
 #include <utility>
 
-#include "base/digest.h"
 #include "containers/durable.h"
 #include "containers/mapped_file.h"
 
@@ -20,7 +18,6 @@ namespace carat {
 
 namespace {
 
-constexpr uint64_t sync_bytes = 64 << 20;
 constexpr auto sync_interval = std::chrono::seconds(2);
 constexpr uint64_t max_journal_bytes = 1 << 30;
 
@@ -86,61 +83,71 @@ std::optional<Piece> parse_piece(std::string_view line) {
 
 }  // namespace
 
-void PartialFile::HashDeleter::operator()(XXH3_state_s* state) const { XXH3_freeState(state); }
-
 Error PartialFile::failed(std::string_view what) const {
   return error(Code::io, "{}: {}: {}", partial(), what, std::strerror(errno));
 }
 
 Result<std::unique_ptr<PartialFile>> PartialFile::open(const Plan& plan) {
   std::unique_ptr<PartialFile> out(new PartialFile);
-  PartialFile& f = *out;
-  f.path_ = plan.path;
-  f.digest_.reset(XXH3_createState());
-  XXH3_64bits_reset(f.digest_.get());
-
+  out->path_ = plan.path;
+  out->sync_bytes_ = plan.sync_bytes;
   struct stat st;
-  const bool exists = ::lstat(f.partial().c_str(), &st) == 0;
+  const bool exists = ::lstat(out->partial().c_str(), &st) == 0;
   if (exists && !plan.resume && !plan.discard) {
     return usage_error("{} is left from an unfinished run: resume that run (--resume) or delete the file",
-                       f.partial());
+                       out->partial());
   }
   // What the old partial file occupies is ours already.
   const uint64_t held = exists ? static_cast<uint64_t>(st.st_blocks) * 512 : 0;
   CARAT_DO(check_free_space(plan.path, plan.total > held ? plan.total - held : 0));
-
-  f.file_ = ::open(f.partial().c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-  if (f.file_ < 0) return f.failed("cannot create");
-  if (::fstat(f.file_, &st) != 0 || !S_ISREG(st.st_mode))
-    return usage_error("{} is not a regular file", f.partial());
-  // The lock may come just after its holder renamed the file: then this descriptor is that of the finished
-  // file.
-  struct stat named;
-  if (::flock(f.file_, LOCK_EX | LOCK_NB) != 0 || ::stat(f.partial().c_str(), &named) != 0 ||
-      named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
-    ::close(std::exchange(f.file_, -1));
-    return usage_error("{} is being written by another process", f.partial());
+  CARAT_DO(out->acquire());
+  if (Status begun = out->begin(plan, exists); !begun) {
+    if (!exists) {  // nothing is lost, and the next try should not find remains
+      ::unlink(out->partial().c_str());
+      ::unlink(out->journal().c_str());
+    }
+    return std::move(begun).error();
   }
-  f.journal_ = ::open(f.journal().c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-  if (f.journal_ < 0) return f.failed("cannot create the journal beside it");
-
-  // From here on an error must leave a resumable state alone, hence recover() before any truncation.
-  if (exists && plan.resume) CARAT_DO(f.recover(plan));
-  if (f.position_ == 0) {
-    if (::ftruncate(f.journal_, 0) != 0 || ::ftruncate(f.file_, 0) != 0) return f.failed("cannot empty");
-    f.position_ = plan.header.size();
-    CARAT_DO(f.start_journal(plan));
-  }
-  if (::ftruncate(f.file_, static_cast<off_t>(f.position_)) != 0) return f.failed("cannot truncate");
-  CARAT_DO(write_at(f.file_, 0, as_bytes(plan.header), f.partial()));
-  // Reserves the space where the file system can do it at no cost; elsewhere the check above must do.
-  if (plan.total > f.position_ && ::fallocate(f.file_, 0, 0, static_cast<off_t>(plan.total)) != 0 &&
-      errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS) {
-    return f.failed("cannot reserve its space");
-  }
-  f.synced_ = f.position_;
-  f.synced_at_ = std::chrono::steady_clock::now();
   return out;
+}
+
+Status PartialFile::acquire() {
+  file_ = ::open(partial().c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  if (file_ < 0) return failed("cannot create");
+  struct stat st;
+  if (::fstat(file_, &st) != 0 || !S_ISREG(st.st_mode))
+    return usage_error("{} is not a regular file", partial());
+  // The lock may come just after its holder renamed the file: then our descriptor is that of the finished
+  // one.
+  struct stat named;
+  if (::flock(file_, LOCK_EX | LOCK_NB) != 0 || ::stat(partial().c_str(), &named) != 0 ||
+      named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
+    ::close(std::exchange(file_, -1));
+    return usage_error("{} is being written by another process", partial());
+  }
+  return {};
+}
+
+Status PartialFile::begin(const Plan& plan, bool exists) {
+  journal_ = ::open(journal().c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+  if (journal_ < 0) return failed("cannot create the journal beside it");
+  // A refusal must leave what could be resumed alone, hence recover() before anything is cut.
+  if (exists && plan.resume) CARAT_DO(recover(plan));
+  if (position_ == 0) {
+    if (::ftruncate(journal_, 0) != 0 || ::ftruncate(file_, 0) != 0) return failed("cannot empty");
+    position_ = plan.header.size();
+    CARAT_DO(start_journal(plan));
+  }
+  if (::ftruncate(file_, static_cast<off_t>(position_)) != 0) return failed("cannot truncate");
+  CARAT_DO(write_at(file_, 0, as_bytes(plan.header), partial()));
+  // Reserves the space where the file system can do it at no cost; elsewhere the check in open() must do.
+  if (plan.total > position_ && ::fallocate(file_, 0, 0, static_cast<off_t>(plan.total)) != 0 &&
+      errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS) {
+    return failed("cannot reserve its space");
+  }
+  synced_ = position_;
+  synced_at_ = std::chrono::steady_clock::now();
+  return {};
 }
 
 Status PartialFile::start_journal(const Plan& plan) {
@@ -208,17 +215,17 @@ PartialFile::~PartialFile() {
 
 Status PartialFile::append(Bytes bytes) {
   CARAT_DO(write_at(file_, position_, bytes, partial()));
-  XXH3_64bits_update(digest_.get(), bytes.data(), bytes.size());
+  digest_.update(bytes);
   position_ += bytes.size();
   return {};
 }
 
 Status PartialFile::mark(std::string_view record) {
-  pending_ += checked_line(fmt::format("{} {} {:016x} {}", marked_++, position_,
-                                       XXH3_64bits_digest(digest_.get()), escape(record)));
-  XXH3_64bits_reset(digest_.get());
+  pending_ +=
+      checked_line(fmt::format("{} {} {:016x} {}", marked_++, position_, digest_.value(), escape(record)));
+  digest_ = Xxh3();
   const bool due =
-      position_ - synced_ >= sync_bytes || std::chrono::steady_clock::now() - synced_at_ >= sync_interval;
+      position_ - synced_ >= sync_bytes_ || std::chrono::steady_clock::now() - synced_at_ >= sync_interval;
   return due ? sync() : Status{};
 }
 

@@ -22,9 +22,8 @@
 #include <vector>
 
 #include "base/checked.h"
+#include "base/digest.h"
 #include "base/error.h"
-
-struct XXH3_state_s;
 
 namespace carat {
 
@@ -38,6 +37,7 @@ class PartialFile {
     uint64_t total = 0;          ///< size of the whole file
     bool resume = false;
     bool discard = false;
+    uint64_t sync_bytes = 64 << 20;  ///< syncs when that many have come since the last one
   };
   /// io: not enough space, or no permission. usage: a partial file is in the way, belongs to another job
   /// (resume) or is being written by another process.
@@ -57,11 +57,9 @@ class PartialFile {
   Status finish(std::string_view header);
 
  private:
-  struct HashDeleter {
-    void operator()(XXH3_state_s* state) const;
-  };
-
   PartialFile() = default;
+  Status acquire();
+  Status begin(const Plan& plan, bool exists);
   Status recover(const Plan& plan);
   Status start_journal(const Plan& plan);
   Status sync();
@@ -76,9 +74,10 @@ class PartialFile {
   std::vector<std::string> records_;
   size_t marked_ = 0;
   std::string pending_;  ///< journal lines whose data are not synced yet
-  uint64_t synced_ = 0;
+  uint64_t sync_bytes_ = 0;
+  uint64_t synced_ = 0;  ///< position at the last sync
   std::chrono::steady_clock::time_point synced_at_;
-  std::unique_ptr<XXH3_state_s, HashDeleter> digest_;
+  Xxh3 digest_;  ///< of the current piece
 };
 
 }  // namespace carat

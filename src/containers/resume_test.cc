@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "containers/gguf.h"
+#include "containers/partial_file.h"
 #include "containers/test_files.h"
 
 namespace carat {
@@ -86,6 +87,51 @@ TEST(Resume, after_kills_at_random_moments_the_bytes_are_the_same) {
     EXPECT_FALSE(std::filesystem::exists(path + ".partial"));
     std::filesystem::remove(path);
   }
+}
+
+/// As above where every piece is synced and journaled on its own, so that kills fall into those steps as
+/// well.
+TEST(Resume, after_kills_between_syncs_nothing_journaled_is_missing) {
+  TempDirectory dir;
+  PartialFile::Plan job;
+  job.path = dir / "pieces";
+  job.identity = std::string(64, 'a');
+  job.header = "header";
+  std::string expected = "HEADER";
+  for (size_t i = 0; i < 60; ++i) {
+    const auto bytes = content(i, 100 + 97 * i);
+    expected.append(bytes.begin(), bytes.end());
+    job.ends.push_back(expected.size());
+  }
+  job.total = expected.size();
+  job.resume = true;
+  job.sync_bytes = 1;
+  const auto write_pieces = [&]() -> Status {
+    CARAT_TRY(auto file, PartialFile::open(job));
+    for (size_t i = file->records().size(); i < job.ends.size(); ++i) {
+      CARAT_DO(file->append(content(i, 100 + 97 * i)));
+      CARAT_DO(file->mark(std::to_string(i)));
+    }
+    return file->finish("HEADER");
+  };
+  Random random(4);
+  size_t resumed = 0;
+  for (int turn = 0; !std::filesystem::exists(job.path); ++turn) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) _exit(write_pieces().ok() ? 0 : 1);
+    usleep(static_cast<useconds_t>(random.next() % 4000));
+    if (turn < 40) kill(child, SIGKILL);
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+    if (std::filesystem::exists(job.path)) break;
+    auto file = PartialFile::open(job);
+    ASSERT_TRUE(file.ok()) << file.error().message;
+    EXPECT_GE((*file)->records().size(), resumed) << "what was journaled once stays";
+    resumed = (*file)->records().size();
+  }
+  EXPECT_EQ(file_text(job.path), expected);
 }
 
 /// A partial file with the first 11 tensors in its journal.
