@@ -41,7 +41,7 @@ struct FloatActivations {
   int64_t stride = 0;
 };
 
-/// y[t * y_stride + r] for all tokens t and r < w.rows.
+/// y[t * y_stride + r] for all tokens t and r < w.rows. The panel that follows w in memory may be prefetched.
 using QuantizedProduct = void (*)(const WeightRows& w, const RoundedActivations& a, float* y,
                                   int64_t y_stride);
 using FloatProduct = void (*)(const WeightRows& w, const FloatActivations& a, float* y, int64_t y_stride);

@@ -73,6 +73,19 @@ class MatmulTest : public testing::Test {};
 
 template <class... E>
 testing::Types<E...> as_types(EncodingList<E...>);
+
+/// The encodings with codes.
+template <class... Kept>
+EncodingList<Kept...> quantized_of(EncodingList<>, Kept...);
+template <class First, class... Rest, class... Kept>
+auto quantized_of(EncodingList<First, Rest...>, Kept... kept) {
+  if constexpr (First::kFloat)
+    return quantized_of(EncodingList<Rest...>{}, kept...);
+  else
+    return quantized_of(EncodingList<Rest...>{}, kept..., First{});
+}
+using QuantizedEncodings = decltype(quantized_of(AllEncodings{}));
+
 struct Names {
   template <class E>
   static std::string GetName(int) {
@@ -81,50 +94,50 @@ struct Names {
 };
 TYPED_TEST_SUITE(MatmulTest, decltype(as_types(AllEncodings{})), Names);
 
+template <class E>
+class QuantizedMatmulTest : public testing::Test {};
+TYPED_TEST_SUITE(QuantizedMatmulTest, decltype(as_types(QuantizedEncodings{})), Names);
+
 // The exact sum of what the scheme says, and a bound of (steps of one output + 5) roundings of the sum of
 // magnitudes: one fma per 32 columns, and at most five roundings on the way of a term.
-TYPED_TEST(MatmulTest, RoundedProductIsTheExactSumWithinItsBound) {
+TYPED_TEST(QuantizedMatmulTest, RoundedProductIsTheExactSumWithinItsBound) {
   using E = TypeParam;
-  if constexpr (E::kFloat) {
-    GTEST_SKIP() << "float weights meet unrounded activations";
-  } else {
-    ThreadPool pool(2);
-    for (const KernelTable* k : all_tables())
-      for (const Shape& shape : shapes<E>()) {
-        const Problem<E> problem(shape);
-        const auto y = problem.product(*k, pool, ActivationScheme::int8_32);
-        const auto* blocks = reinterpret_cast<const typename E::Block*>(problem.weights.data());
-        const int64_t per_row = shape.columns / E::kBlock;
-        for (int64_t t = 0; t < shape.tokens; t += 1 + t / 4) {
-          const Rounded a = round_reference(&problem.x[Problem<E>::size(t, shape.columns)], shape.columns);
-          for (int64_t r = 0; r < shape.rows; ++r) {
-            double sum = 0, magnitude = 0;
-            for (int64_t b = 0; b < per_row; ++b) {
-              typename E::Planes p;
-              E::unpack(blocks[r * per_row + b], p);
-              for (int leaf = 0; leaf < E::kLeaves; ++leaf) {
-                const int64_t first = b * E::kBlock + leaf * E::kLeaf;
-                const double scale = a.scale[static_cast<size_t>(first / 32)];
-                int64_t dot = 0, total = 0;
-                for (int i = 0; i < E::kLeaf; ++i) {
-                  const int code = a.code[static_cast<size_t>(first + i)];
-                  dot += E::level(p.code[static_cast<size_t>(leaf * E::kLeaf + i)]) * code;
-                  total += code;
-                }
-                const double product = scale * leaf_scale<E>(p, leaf) * static_cast<double>(dot);
-                const double offset = scale * leaf_offset<E>(p, leaf) * static_cast<double>(total);
-                sum += product + offset;
-                magnitude += std::fabs(product) + std::fabs(offset);
+  ThreadPool pool(2);
+  for (const KernelTable* k : all_tables())
+    for (const Shape& shape : shapes<E>()) {
+      const Problem<E> problem(shape);
+      const auto y = problem.product(*k, pool, ActivationScheme::int8_32);
+      const auto* blocks = reinterpret_cast<const typename E::Block*>(problem.weights.data());
+      const int64_t per_row = shape.columns / E::kBlock;
+      for (int64_t t = 0; t < shape.tokens; t += 1 + t / 4) {
+        const Rounded a = round_reference(&problem.x[Problem<E>::size(t, shape.columns)], shape.columns);
+        for (int64_t r = 0; r < shape.rows; ++r) {
+          double sum = 0, magnitude = 0;
+          for (int64_t b = 0; b < per_row; ++b) {
+            typename E::Planes p;
+            E::unpack(blocks[r * per_row + b], p);
+            for (int leaf = 0; leaf < E::kLeaves; ++leaf) {
+              const int64_t first = b * E::kBlock + leaf * E::kLeaf;
+              const double scale = a.scale[static_cast<size_t>(first / 32)];
+              int64_t dot = 0, total = 0;
+              for (int i = 0; i < E::kLeaf; ++i) {
+                const int code = a.code[static_cast<size_t>(first + i)];
+                dot += E::level(p.code[static_cast<size_t>(leaf * E::kLeaf + i)]) * code;
+                total += code;
               }
+              const double product = scale * leaf_scale<E>(p, leaf) * static_cast<double>(dot);
+              const double offset = scale * leaf_offset<E>(p, leaf) * static_cast<double>(total);
+              sum += product + offset;
+              magnitude += std::fabs(product) + std::fabs(offset);
             }
-            const double bound = (static_cast<double>(shape.columns) / 32 + 5) * kEpsilon * magnitude;
-            ASSERT_NEAR(y[static_cast<size_t>(t * shape.rows + r)], sum, bound)
-                << isa_name(k->isa) << " rows " << shape.rows << " columns " << shape.columns << " token "
-                << t << " row " << r;
           }
+          const double bound = (static_cast<double>(shape.columns) / 32 + 5) * kEpsilon * magnitude;
+          ASSERT_NEAR(y[static_cast<size_t>(t * shape.rows + r)], sum, bound)
+              << isa_name(k->isa) << " rows " << shape.rows << " columns " << shape.columns << " token " << t
+              << " row " << r;
         }
       }
-  }
+    }
 }
 
 // Exact weights, unrounded activations: 128 fused steps per half tile, two additions per tile.
@@ -234,27 +247,23 @@ TEST(Matmul, TinyActivationsCountAsZero) {
 }
 
 // The extremes of both sides at once: where a narrow intermediate would overflow.
-TYPED_TEST(MatmulTest, ExtremeCodesDoNotSaturate) {
+TYPED_TEST(QuantizedMatmulTest, ExtremeCodesDoNotSaturate) {
   using E = TypeParam;
-  if constexpr (E::kFloat) {
-    GTEST_SKIP() << "no codes";
-  } else {
-    ThreadPool pool(1);
-    for (int code : {0, E::kCodes - 1}) {
-      Problem<E> problem({16, 512, 4});
-      for (size_t at = 0; at < problem.weights.size(); at += sizeof(typename E::Block)) {
-        auto& block = *reinterpret_cast<typename E::Block*>(&problem.weights[at]);
-        typename E::Planes p;
-        E::unpack(block, p);
-        p.code.fill(static_cast<uint8_t>(code));
-        E::pack(p, block);
-      }
-      for (size_t i = 0; i < problem.x.size(); ++i) problem.x[i] = i / 512 % 2 ? -1.0f : 1.0f;
-      const auto expected = problem.product(portable_table(), pool, ActivationScheme::int8_32);
-      for (const KernelTable* k : all_tables())
-        EXPECT_TRUE(same_bits(problem.product(*k, pool, ActivationScheme::int8_32), expected))
-            << isa_name(k->isa);
+  ThreadPool pool(1);
+  for (int code : {0, E::kCodes - 1}) {
+    Problem<E> problem({16, 512, 4});
+    for (size_t at = 0; at < problem.weights.size(); at += sizeof(typename E::Block)) {
+      auto& block = *reinterpret_cast<typename E::Block*>(&problem.weights[at]);
+      typename E::Planes p;
+      E::unpack(block, p);
+      p.code.fill(static_cast<uint8_t>(code));
+      E::pack(p, block);
     }
+    for (size_t i = 0; i < problem.x.size(); ++i) problem.x[i] = i / 512 % 2 ? -1.0f : 1.0f;
+    const auto expected = problem.product(portable_table(), pool, ActivationScheme::int8_32);
+    for (const KernelTable* k : all_tables())
+      EXPECT_TRUE(same_bits(problem.product(*k, pool, ActivationScheme::int8_32), expected))
+          << isa_name(k->isa);
   }
 }
 

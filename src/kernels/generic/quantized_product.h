@@ -77,6 +77,15 @@ struct alignas(64) Panel {
 template <class S, class E>
 struct Unpack;
 
+/// Asks for bytes [begin, end) of every row of the panel that follows w, taken as one run of memory: sixteen
+/// rows are too many streams for a processor to notice by itself.
+CARAT_ALWAYS_INLINE void prefetch_next_panel(const WeightRows& w, int64_t begin, int64_t end) {
+  const uint8_t* next = w.data + kPanelRows * w.row_bytes;
+  for (int64_t at = kPanelRows * begin; at < kPanelRows * end; at += 64) __builtin_prefetch(next + at, 0, 2);
+}
+/// Beyond this many tokens a panel is worked on longer than it takes to arrive.
+inline constexpr int64_t kPrefetchTokens = 16;
+
 template <class S, class E>
 struct QuantizedProductOf {
   using Facts = CodeFacts<S, E>;
@@ -187,6 +196,9 @@ struct QuantizedProductOf {
       for (int64_t column = 0; column < w.columns; column += kTileColumns) {
         const int64_t columns = w.columns - column < kTileColumns ? w.columns - column : kTileColumns;
         const uint8_t* p = w.data + column / E::kBlock * int64_t{sizeof(typename E::Block)};
+        if (a.tokens <= kPrefetchTokens)
+          prefetch_next_panel(w, p - w.data,
+                              p - w.data + columns / E::kBlock * int64_t{sizeof(typename E::Block)});
         if (w.rows == kPanelRows) {
           unpack_tile(p, w.row_bytes, columns, s.panel);
         } else {
