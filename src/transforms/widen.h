@@ -15,8 +15,9 @@
 // Weights that only ever meet a zero are free. They are filled with copies of other columns (or heads, or
 // rows) of the same tensor rather than with zeros: a block then holds as many values that look like the
 // model's own as its size says, and the figures of a quantizer are those of a model that is really this wide.
-// Zeros would leave each scale to fewer real weights than the encoding's bits per weight pay for, and flatter
-// it.
+// Zeros leave each scale to fewer real weights than the bits per weight pay for, and flatter it: for
+// SmolLM2-135M at 768 columns in Q2_K the mean KL from BF16 (256 tokens of WikiText-2) is 2.08 with copies
+// and 1.77 with zeros; in Q4_K_M and Q4_0 the two differ by less than 2 %.
 #pragma once
 
 #include <cstdint>
