@@ -76,7 +76,7 @@ class Case(unittest.TestCase):
         self.assertEqual(next(iter(document)), "schema_version")
         return document
 
-    def fail(self, code, *arguments, says=None, **more):
+    def refuse(self, code, *arguments, says=None, **more):
         """Fails with that status, nothing on stdout, one sentence on stderr; in JSON the same, as a document."""
         before = sorted(os.listdir(self.directory))
         done = carat(*arguments, **more)
@@ -114,31 +114,31 @@ class Words(Case):
         self.assertRegex(self.succeed("--version").stdout, r"^carat \d+\.\d+\.\d+\n$")
 
     def test_mistakes(self):
-        self.fail(64, says="no verb")
-        self.fail(64, "inspct", STORIES, says="did you mean 'inspect'")
-        self.fail(64, "frobnicate", says="unknown verb 'frobnicate'")
-        self.fail(64, "inspect", says="MODEL")
-        self.fail(64, "inspect", STORIES, "--rangs", says="did you mean '--ranges'")
-        self.fail(64, "inspect", STORIES, "another", says="another")
-        self.fail(64, "inspect", STORIES, "--threads", "0", says="--threads")
-        self.fail(64, "inspect", STORIES, "--threads", "many", says="--threads")
-        self.fail(64, "run", STORIES, says="-p")
-        self.fail(64, "run", STORIES, "-p", "x", "--temp", "-1", says="temperature")
-        self.fail(64, "quantize", STORIES, self.path("o.gguf"), says="--to")
-        self.fail(64, "quantize", STORIES, "--to", "Q8_0", says="--dry-run")
-        self.fail(64, "perplexity", STORIES, "--text", TEXT, "--floor", says="--reference")
+        self.refuse(64, says="no verb")
+        self.refuse(64, "inspct", STORIES, says="did you mean 'inspect'")
+        self.refuse(64, "frobnicate", says="unknown verb 'frobnicate'")
+        self.refuse(64, "inspect", says="MODEL")
+        self.refuse(64, "inspect", STORIES, "--rangs", says="did you mean '--ranges'")
+        self.refuse(64, "inspect", STORIES, "another", says="another")
+        self.refuse(64, "inspect", STORIES, "--threads", "0", says="--threads")
+        self.refuse(64, "inspect", STORIES, "--threads", "many", says="--threads")
+        self.refuse(64, "run", STORIES, says="-p")
+        self.refuse(64, "run", STORIES, "-p", "x", "--temp", "-1", says="temperature")
+        self.refuse(64, "quantize", STORIES, self.path("o.gguf"), says="--to")
+        self.refuse(64, "quantize", STORIES, "--to", "Q8_0", says="--dry-run")
+        self.refuse(64, "perplexity", STORIES, "--text", TEXT, "--floor", says="--reference")
 
     def test_options_of_later_versions_are_unknown(self):
         for option in ("--calibration=x", "--size=1G", "--bpw=4"):
-            self.fail(64, "quantize", STORIES, self.path("o"), "--to", "Q8_0", option, says="unknown option")
+            self.refuse(64, "quantize", STORIES, self.path("o"), "--to", "Q8_0", option, says="unknown option")
 
     def test_unknown_recipe_lists_recipes(self):
-        done = self.fail(64, "quantize", STORIES, self.path("o.gguf"), "--to", "Q4_K_X")
+        done = self.refuse(64, "quantize", STORIES, self.path("o.gguf"), "--to", "Q4_K_X")
         for recipe in ("Q4_K_M", "Q8_0", "Q2_K"):
             self.assertIn(recipe, done.stderr)
 
     def test_environment(self):
-        self.fail(64, "inspect", STORIES, env={**os.environ, "CARAT_ISA": "abacus"}, says="abacus")
+        self.refuse(64, "inspect", STORIES, env={**os.environ, "CARAT_ISA": "abacus"}, says="abacus")
         self.succeed("inspect", STORIES, env={**os.environ, "CARAT_ISA": "portable"})
 
 
@@ -155,14 +155,14 @@ class Inputs(Case):
 
     def test_missing(self):
         for call in self.calls(self.path("nothing.gguf")):
-            self.fail(66, *call, says="nothing.gguf")
-        self.fail(66, "perplexity", STORIES, "--text", self.path("nothing.txt"), says="nothing.txt")
-        self.fail(66, "quantize", STORIES, self.path("o"), "--rules", self.path("nothing.toml"), says="nothing.toml")
+            self.refuse(66, *call, says="nothing.gguf")
+        self.refuse(66, "perplexity", STORIES, "--text", self.path("nothing.txt"), says="nothing.txt")
+        self.refuse(66, "quantize", STORIES, self.path("o"), "--rules", self.path("nothing.toml"), says="nothing.toml")
 
     def test_directory_without_a_model(self):
         os.mkdir(self.path("empty"))
         for call in self.calls(self.path("empty")):
-            self.fail(66, *call, says="empty")
+            self.refuse(66, *call, says="empty")
 
     def test_hostile_files(self):
         good = read(STORIES)
@@ -185,7 +185,7 @@ class Inputs(Case):
         for name, content in files.items():
             path = self.write(name + ".gguf", content)
             for call in self.calls(path):
-                self.fail(65, *call, says=name)
+                self.refuse(65, *call, says=name)
 
     def test_names_cannot_drive_the_terminal(self):
         path = self.write("escape.gguf", gguf([("\x1b[2J", 32, 1, F32, b"\0" * 128)]))
@@ -193,7 +193,7 @@ class Inputs(Case):
         self.assertEqual(self.document("inspect", path)["tensors"][0]["name"], "\x1b[2J")
 
     def test_text_shorter_than_a_chunk(self):
-        self.fail(64, "perplexity", STORIES, "--text", self.write("short.txt", b"Once upon a time"))
+        self.refuse(64, "perplexity", STORIES, "--text", self.write("short.txt", b"Once upon a time"))
 
 
 class Outputs(Case):
@@ -215,7 +215,7 @@ class Outputs(Case):
         self.assertEqual(self.succeed("run", STORIES, "-p", "Once", "-n", "5", "--quiet").stderr, "")
 
     def test_no_directory_to_write_to(self):
-        self.fail(74, "quantize", STORIES, self.path("none/o.gguf"), "--to", "Q8_0", says="none")
+        self.refuse(74, "quantize", STORIES, self.path("none/o.gguf"), "--to", "F16", says="none")
 
 
 class Inspect(Case):
@@ -287,7 +287,7 @@ class Run(Case):
         self.assertNotEqual(text("7", "1"), text("8", "1"))
 
     def test_chat_needs_a_template(self):
-        self.fail(65, "run", STORIES, "--chat", "-p", "Hello", says="template")
+        self.refuse(65, "run", STORIES, "--chat", "-p", "Hello", says="template")
 
     def test_context_is_bounded(self):
         d = self.document("run", STORIES, "-p", "Once", "--ctx", "20", "-n", "100", "--temp", "0")
@@ -341,14 +341,14 @@ class Convert(Case):
 
     def test_mistakes(self):
         out = self.path("o.gguf")
-        self.fail(64, "convert", STORIES, out, "--to", "q4_k", says="f32")
-        self.fail(64, "convert", STORIES, out, "--container", "zip", says="gguf")
-        self.fail(64, "convert", STORIES, out, "--rescale", "x", says="--rescale")
-        self.fail(64, "convert", STORIES, out, "--rescale", "1:-1", says="--rescale")
-        for widths in ("12", "65:8", "x", "128:16:256:9", "0", "99999999999999999999"):
-            self.fail(64, "convert", STORIES, out, "--widen", widths)
+        self.refuse(64, "convert", STORIES, out, "--to", "q4_k", says="f32")
+        self.refuse(64, "convert", STORIES, out, "--container", "zip", says="gguf")
+        self.refuse(64, "convert", STORIES, out, "--rescale", "x", says="--rescale")
+        self.refuse(64, "convert", STORIES, out, "--rescale", "1:-1", says="--rescale")
+        for widths in ("12", "64:7", "x", "128:16:256:9", "0", "99999999999999999999"):
+            self.refuse(64, "convert", STORIES, out, "--widen", widths)
         copy = self.write("copy.gguf", read(STORIES))
-        self.fail(64, "convert", copy, copy, "--to", "f16")
+        self.refuse(64, "convert", copy, copy, "--to", "f16")
 
 
 class Quantize(Case):
@@ -380,7 +380,7 @@ class Quantize(Case):
         self.assertIn("nothing was written", self.succeed("quantize", STORIES, "--dry-run", *arguments).stdout)
 
     def test_shapes_that_do_not_fit(self):
-        done = self.fail(64, "quantize", STORIES, self.path("o.gguf"), "--to", "Q4_K_M")
+        done = self.refuse(64, "quantize", STORIES, self.path("o.gguf"), "--to", "Q4_K_M")
         for part in ("256", "--allow-fallback"):
             self.assertIn(part, done.stderr)
 
@@ -396,13 +396,13 @@ class Quantize(Case):
         os.link(copy, self.path("link.gguf"))
         os.symlink(copy, self.path("symlink.gguf"))
         for out in ("m.gguf", "link.gguf", "symlink.gguf"):
-            self.fail(64, "quantize", copy, self.path(out), "--to", "Q8_0", "--allow-fallback")
+            self.refuse(64, "quantize", copy, self.path(out), "--to", "Q8_0", "--allow-fallback")
         self.assertEqual(read(copy), read(STORIES))
 
     def test_requantizing_needs_leave(self):
         first, second = self.path("a.gguf"), self.path("b.gguf")
         self.succeed("quantize", STORIES, first, "--to", "Q8_0", "--allow-fallback")
-        self.fail(64, "quantize", first, second, "--to", "Q4_0", "--allow-fallback", says="--allow-requantize")
+        self.refuse(64, "quantize", first, second, "--to", "Q4_0", "--allow-fallback", says="--allow-requantize")
         self.succeed("quantize", first, second, "--to", "Q4_0", "--allow-fallback", "--allow-requantize")
 
     def test_rules(self):
@@ -414,10 +414,10 @@ class Quantize(Case):
                           "--allow-fallback")
         to = {t["name"]: t["to"] for t in d["tensors"]}
         self.assertEqual((to["blk.0.attn_v.weight"], to["blk.0.attn_k.weight"]), ("Q5_0", "Q4_0"))
-        self.fail(65, "quantize", STORIES, "--dry-run", "--rules", self.write("bad.toml", b"base = [\n"), says="bad.toml")
-        self.fail(64, "quantize", STORIES, "--dry-run", "--to", "Q8_0", "--tensor", "attn_v")
-        self.fail(64, "quantize", STORIES, "--dry-run", "--to", "Q8_0", "--tensor", "no_such_tensor=Q8_0")
-        self.fail(64, "quantize", STORIES, "--dry-run", "--to", "Q8_0", "--tensor", "(=Q8_0")
+        self.refuse(65, "quantize", STORIES, "--dry-run", "--rules", self.write("bad.toml", b"base = [\n"), says="bad.toml")
+        self.refuse(64, "quantize", STORIES, "--dry-run", "--to", "Q8_0", "--tensor", "attn_v")
+        self.refuse(64, "quantize", STORIES, "--dry-run", "--to", "Q8_0", "--tensor", "no_such_tensor=Q8_0")
+        self.refuse(64, "quantize", STORIES, "--dry-run", "--to", "Q8_0", "--tensor", "(=Q8_0")
 
     def test_values_that_are_no_numbers(self):
         values = weights(64)
@@ -447,22 +447,20 @@ class Interrupted(Case):
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         return process
 
-    def wait_for_some_output(self, process, out, part):
-        """Until the partial file has grown to about a part of the whole, or the process has ended."""
+    def wait_for_some_output(self, process, part):
+        """Until that part of the output has been written, or the process has ended."""
         target = part * os.path.getsize(self.whole)
         while process.poll() is None:
-            try:
-                if os.stat(out + ".partial").st_blocks * 512 >= target:
+            with open(f"/proc/{process.pid}/io") as f:
+                if int(re.search(r"wchar: (\d+)", f.read()).group(1)) >= target:
                     return
-            except FileNotFoundError:
-                pass
-            time.sleep(0.002)
+            time.sleep(0.001)
 
     def test_interrupt_then_resume(self):
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             out = self.path(f"{signal_number}.gguf")
             process = self.start(out)
-            self.wait_for_some_output(process, out, 0.3)
+            self.wait_for_some_output(process, 0.3)
             process.send_signal(signal_number)
             stdout, stderr = process.communicate(timeout=60)
             self.assertEqual(process.returncode, 130, stderr)
@@ -483,7 +481,7 @@ class Interrupted(Case):
         out = self.path("killed.gguf")
         for part in (0.0, 0.1, 0.4, 0.8):
             process = self.start(out, "--resume")
-            self.wait_for_some_output(process, out, part)
+            self.wait_for_some_output(process, part)
             process.kill()
             process.communicate(timeout=60)
             self.assertFalse(os.path.exists(out) and process.returncode != 0)
@@ -493,7 +491,7 @@ class Interrupted(Case):
     def test_force_begins_anew(self):
         out = self.path("forced.gguf")
         process = self.start(out)
-        self.wait_for_some_output(process, out, 0.2)
+        self.wait_for_some_output(process, 0.2)
         process.kill()
         process.communicate(timeout=60)
         self.succeed("quantize", self.model, out, "--to", "Q4_K_S", "--force")

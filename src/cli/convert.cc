@@ -142,8 +142,10 @@ Status convert_verb_body(const Options& options, Invocation& run) {
 
 VerbBody prepare(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  app.add_option("IN", o->in, "GGUF file or Hugging Face directory")->required();
-  app.add_option("OUT", o->out, "What to write: *.gguf, else a Hugging Face directory")->required();
+  app.add_option("IN", o->in, "GGUF file or Hugging Face directory")->type_name("")->required();
+  app.add_option("OUT", o->out, "What to write: *.gguf, else a Hugging Face directory")
+      ->type_name("")
+      ->required();
   app.add_option("--to", o->to, "f32, f16 or bf16 for matrices (default: as they are, in GGUF)")
       ->type_name("ENCODING");
   app.add_option("--container", o->container, "gguf or hf, where OUT's name does not say")->type_name("KIND");

@@ -275,7 +275,7 @@ Status inspect(const Options& options, Invocation& run) {
 
 VerbBody prepare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_option("MODEL", options->model, "GGUF file or Hugging Face directory")->required();
+  app.add_option("MODEL", options->model, "GGUF file or Hugging Face directory")->type_name("")->required();
   app.add_flag("--ranges", options->ranges,
                "Also the smallest and largest value of each tensor (reads everything)");
   app.add_flag("--metadata", options->metadata, "Also every metadata key");

@@ -78,6 +78,8 @@ int run_program(int argc, char** argv) {
                "carat");
   app.set_version_flag("--version", "carat " CARAT_VERSION);
   app.get_formatter()->column_width(34);
+  app.get_formatter()->label("SUBCOMMAND", "VERB ...");
+  app.get_formatter()->label("REQUIRED", "");
   app.footer(fmt::format("Every verb has its own help: carat VERB --help\n\n{}", kExitCodes));
   app.allow_extras();  // an unknown verb is answered by unexpected_argument below
   add_common_options(app, common);
@@ -86,7 +88,7 @@ int run_program(int argc, char** argv) {
   std::vector<VerbBody> bodies;
   for (const Verb* verb : kVerbs) {
     CLI::App* sub = app.add_subcommand(std::string(verb->name), std::string(verb->purpose));
-    sub->allow_extras(false);
+    sub->group("Verbs")->allow_extras(false);
     sub->footer(fmt::format("{}\n\n{}", verb->details, kExitCodes));
     bodies.push_back(verb->prepare(*sub));
     add_common_options(*sub, common);

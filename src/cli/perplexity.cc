@@ -104,7 +104,7 @@ Status perplexity(const Options& options, Invocation& run) {
 
 VerbBody prepare(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  app.add_option("MODEL", o->model, "GGUF file or Hugging Face directory")->required();
+  app.add_option("MODEL", o->model, "GGUF file or Hugging Face directory")->type_name("")->required();
   app.add_option("--text", o->text, "Text to predict (UTF-8)")->required()->type_name("FILE");
   app.add_option("--ctx", o->score.context, "Tokens of a chunk; the second half of each is scored")
       ->capture_default_str()

@@ -24,6 +24,21 @@ struct Options {
   QuantizeOptions library;
 };
 
+/// Recipe names in lines that fit beside the option.
+std::string recipe_list() {
+  std::string out;
+  size_t width = 0;
+  for (std::string_view name : recipe_names()) {
+    if (width + name.size() > 76) {
+      out += "\n";
+      width = 0;
+    }
+    out += (width > 0 ? " " : "") + std::string(name);
+    width += name.size() + 1;
+  }
+  return out;
+}
+
 /// --to names the mix, --rules a file of rules (whose base --to overrides), --tensor rules go before all
 /// others.
 Result<Recipe> chosen_recipe(const Options& options) {
@@ -184,11 +199,9 @@ Status quantize_verb_body(Options options, Invocation& run) {
 
 VerbBody prepare(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  app.add_option("IN", o->in, "GGUF file or Hugging Face directory")->required();
-  app.add_option("OUT", o->out, "GGUF file to write (not needed for --dry-run)");
-  app.add_option(
-         "--to", o->to,
-         fmt::format("Recipe, from the largest file to the smallest:\n{}", fmt::join(recipe_names(), " ")))
+  app.add_option("IN", o->in, "GGUF file or Hugging Face directory")->type_name("")->required();
+  app.add_option("OUT", o->out, "GGUF file to write (not needed for --dry-run)")->type_name("");
+  app.add_option("--to", o->to, "Recipe, from the largest file to the smallest:\n" + recipe_list())
       ->type_name("RECIPE");
   app.add_option("--rules", o->rules,
                  "Rule file: base = \"Q4_K_M\" and [[rule]] tables of tensor and encoding")
@@ -204,7 +217,7 @@ VerbBody prepare(CLI::App& app) {
          fmt::format("How codes are chosen: {} (default: {})", fmt::join(methods, ", "), methods.front()))
       ->type_name("METHOD");
   app.add_flag("--allow-fallback", o->library.allow_fallback,
-               "Where an encoding does not divide a row, take one of smaller blocks (recorded in the file)");
+               "Where an encoding does not divide a row, take one of\nsmaller blocks (recorded in the file)");
   app.add_flag("--allow-requantize", o->library.allow_requantize,
                "Also quantize tensors that are quantized already (their errors add up)");
   app.add_flag("--dry-run", o->dry_run, "Show every tensor's encoding and the exact size; write nothing");

@@ -223,7 +223,7 @@ Status run_verb_body(Options options, Invocation& run) {
 
 VerbBody prepare(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  app.add_option("MODEL", o->model, "GGUF file or Hugging Face directory")->required();
+  app.add_option("MODEL", o->model, "GGUF file or Hugging Face directory")->type_name("")->required();
   auto* prompt =
       app.add_option("-p,--prompt", o->prompt, "Text to continue, or - to read it from standard input");
   prompt->type_name("TEXT");

@@ -47,7 +47,7 @@ Status verify_verb_body(const std::string& path, Invocation& run) {
 
 VerbBody prepare(CLI::App& app) {
   auto path = std::make_shared<std::string>();
-  app.add_option("FILE", *path, "GGUF file or Hugging Face directory")->required();
+  app.add_option("FILE", *path, "GGUF file or Hugging Face directory")->type_name("")->required();
   return [path](Invocation& run) { return verify_verb_body(*path, run); };
 }
 
