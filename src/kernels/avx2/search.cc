@@ -14,8 +14,8 @@ constexpr int kSearchLanes = 8;
 // Each builds on those before it.
 // clang-format off
 #include "kernels/generic/search_lanes.h"
-#include "kernels/generic/search_leaf.h"
 #include "kernels/generic/search_grids.h"
+#include "kernels/generic/search_leaf.h"
 #include "kernels/generic/search_block.h"
 #include "kernels/generic/search_rows.h"
 // clang-format on

@@ -211,7 +211,7 @@ CARAT_LANES void refit_outer(const Strip<E>& s, Solution<E>& p) {
 
 /// Rounds of refitting the outer parameters and the leaves' integers in turn.
 template <class E>
-inline constexpr int kRounds = 2;
+inline constexpr int kRounds = 3;
 
 template <class E>
 CARAT_LANES Solution<E> search_solution(const Strip<E>& s) {

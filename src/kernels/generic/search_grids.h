@@ -1,56 +1,68 @@
-// Where the searches start, per encoding: found by trying grids on real weights (docs/numerics.md, "Choosing
-// codes"). More points lower the error slowly and cost time in proportion.
+// Where the searches start, per encoding. Found by trying grids on real weights, under uniform and uneven
+// importance, until denser ones gained less than a percent of the error: uneven importance wants starting
+// scales far from the span's (an unimportant peak is best clipped), so the grids are wide and thin out.
 //
-// Included inside a target region before search_leaf.h is instantiated; includes nothing.
+// Included inside a target region after search_lanes.h; includes nothing.
 
 namespace carat {
 namespace {
 
+/// `count` levels from `first` on, `step` apart.
+struct Levels {
+  float first, step;
+  int count;
+};
+
+/// The levels on which a leaf's element of greatest magnitude is put, one starting scale each; kRefinements
+/// rounds of least squares follow.
+template <class E>
+struct SymmetricGrid;
+
 template <>
 struct SymmetricGrid<Q4_0> {
-  static constexpr float levels[] = {-9.0f, -8.5f, -8.0f, -7.5f, -7.0f, -6.5f, 6.0f, 6.5f, 7.0f, 7.5f};
+  static constexpr Levels levels[] = {{-9, 0.5f, 7}, {-14, 1, 5}, {5.5f, 0.5f, 6}, {9, 1, 4}};
   static constexpr int kRefinements = 1;
 };
 template <>
 struct SymmetricGrid<Q5_0> {
-  static constexpr float levels[] = {-17.0f, -16.5f, -16.0f, -15.5f, -15.0f,
-                                     -14.5f, 14.0f,  14.5f,  15.0f,  15.5f};
+  static constexpr Levels levels[] = {{-18, 0.5f, 9}, {-26, 1.5f, 5}, {14, 0.5f, 6}, {18, 2, 3}};
   static constexpr int kRefinements = 1;
 };
 template <>
 struct SymmetricGrid<Q8_0> {
-  static constexpr float levels[] = {-128.0f, -127.3f, -126.0f};
-  static constexpr int kRefinements = 0;
+  static constexpr Levels levels[] = {{-128.4f, 0.6f, 14}};
+  static constexpr int kRefinements = 1;
 };
 template <>
 struct SymmetricGrid<Q3_K> {
-  static constexpr float levels[] = {-4.5f, -4.25f, -4.0f, -3.75f, -3.5f, -3.25f, -3.0f, -2.75f,
-                                     -2.5f, 2.0f,   2.25f, 2.5f,   2.75f, 3.0f,   3.25f, 3.5f};
+  static constexpr Levels levels[] = {{-4.5f, 0.25f, 11}, {-7, 0.5f, 5}, {2, 0.25f, 7}, {4, 0.5f, 5}};
   static constexpr int kRefinements = 1;
 };
 template <>
 struct SymmetricGrid<Q6_K> {
-  static constexpr float levels[] = {-33.0f, -32.5f, -32.0f, -31.5f, -31.0f, -30.5f,
-                                     -30.0f, 30.0f,  30.5f,  31.0f,  31.5f};
+  static constexpr Levels levels[] = {{-34, 0.375f, 19}, {-42, 1, 8}, {27, 0.5f, 14}};
   static constexpr int kRefinements = 1;
 };
 template <>
 struct SymmetricGrid<IQ4_NL> {
-  static constexpr float levels[] = {-140.0f, -132.0f, -127.0f, -120.0f, -113.0f, -106.0f,
-                                     -98.0f,  98.0f,   106.0f,  113.0f,  120.0f};
+  static constexpr Levels levels[] = {{-145, 7, 8}, {-215, 15, 5}, {90, 8, 6}, {145, 15, 4}};
   static constexpr int kRefinements = 1;
 };
 template <>
 struct SymmetricGrid<IQ4_XS> : SymmetricGrid<IQ4_NL> {};
 
-struct Ends {
-  float low, high;
-};
-
+/// How far a leaf's span is drawn in at each end, in steps between levels: every pair of `ends` first, then
+/// along each end by `moves` from the best so far; kRefinements rounds of least squares follow.
 template <class E>
 struct AffineGrid {
-  static constexpr Ends ends[] = {{0, 0}, {0.5f, 0}, {0, 0.5f}, {0.5f, 0.5f}, {-0.3f, -0.3f},
-                                  {1, 0}, {0, 1},    {1, 1},    {1, .5f},     {.5f, 1}};
+  static constexpr float ends[] = {-0.2f, 0.5f, 1.2f};
+  static constexpr float moves[] = {0.35f, 0.35f, 0.18f, 0.09f};
+  static constexpr int kRefinements = 2;
+};
+template <>
+struct AffineGrid<Q2_K> {
+  static constexpr float ends[] = {-0.2f, 0.2f, 0.6f, 1.0f, 1.4f};
+  static constexpr float moves[] = {0.2f, 0.1f};
   static constexpr int kRefinements = 2;
 };
 

@@ -5,7 +5,7 @@
 // nearest ones. Many starting scales, one least-squares step each, then a few rounds of both find good minima
 // (the alternation is Lloyd's, "Least squares quantization in PCM", 1982).
 //
-// Included inside a target region after search_lanes.h; includes nothing.
+// Included inside a target region after search_grids.h; includes nothing.
 
 namespace carat {
 namespace {
@@ -123,7 +123,8 @@ CARAT_LANES LeafFit fit_symmetric(const F* x, const F* w) {
     best.scale = better ? scale : best.scale;
     best.curvature = better ? m.ll : best.curvature;
   };
-  for (float level : SymmetricGrid<E>::levels) consider(unit * level);
+  for (const Levels& l : SymmetricGrid<E>::levels)
+    for (int i = 0; i < l.count; ++i) consider(unit * (l.first + l.step * static_cast<float>(i)));
   for (int i = 0; i < SymmetricGrid<E>::kRefinements; ++i) consider(ratio(splat(1), best.scale));
   return best;
 }
@@ -151,10 +152,6 @@ CARAT_LANES LeafFit nearest_affine(const F* x) {
   return {.scale = (r.high - r.low) / kHighLevel<E>, .offset = r.low};
 }
 
-/// How far the span is drawn in at its low and its high end, in steps, for each starting point.
-template <class E>
-struct AffineGrid;
-
 template <class E>
 CARAT_LANES LeafFit fit_affine(const F* x, const F* w) {
   constexpr bool signed_offset = E::kOffset == Offset::stored;
@@ -176,6 +173,7 @@ CARAT_LANES LeafFit fit_affine(const F* x, const F* w) {
   }
   F best_gain = splat(-1);
   LeafFit best;
+  I better{};
   const auto consider = [&](F inverse, F offset) __attribute__((always_inline)) {
     const Moments m = leaf_moments<E>(x, w, inverse, offset);
     const F determinant = sum_w * m.ll - m.l * m.l;
@@ -191,7 +189,7 @@ CARAT_LANES LeafFit fit_affine(const F* x, const F* w) {
       curvature = through_zero ? m.ll : curvature;
     }
     const F gain = scale * m.xl + shift * sum_x;
-    const I better = gain > best_gain;
+    better = gain > best_gain;
     best_gain = better ? gain : best_gain;
     best.scale = better ? scale : best.scale;
     best.offset = better ? shift : best.offset;
@@ -199,8 +197,21 @@ CARAT_LANES LeafFit fit_affine(const F* x, const F* w) {
   };
   const F width = r.high - r.low;
   const F step = width / kHighLevel<E>;
-  for (const auto& [low, high] : AffineGrid<E>::ends)
+  F best_low{}, best_high{};
+  const auto consider_ends = [&](F low, F high) __attribute__((always_inline)) {
     consider(ratio(splat(kHighLevel<E>), width - step * (low + high)), r.low + step * low);
+    best_low = better ? low : best_low;
+    best_high = better ? high : best_high;
+  };
+  for (float low : AffineGrid<E>::ends)
+    for (float high : AffineGrid<E>::ends) consider_ends(splat(low), splat(high));
+  for (float move : AffineGrid<E>::moves) {
+    const F low = best_low, high = best_high;
+    consider_ends(low + move, high);
+    consider_ends(low - move, high);
+    consider_ends(low, high + move);
+    consider_ends(low, high - move);
+  }
   for (int i = 0; i < AffineGrid<E>::kRefinements; ++i) consider(ratio(splat(1), best.scale), best.offset);
   best.offset += origin;
   return best;
