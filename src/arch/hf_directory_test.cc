@@ -250,6 +250,25 @@ TEST_F(HfDirectory, RecomputableTensorsAreLeftOutAndNamed) {
   EXPECT_EQ((*left)->front(), "model.layers.0.self_attn.rotary_emb.inv_freq");
 }
 
+TEST_F(HfDirectory, NotesInTheSafetensorsHeaderAreCarried) {
+  ASSERT_TRUE(write(with_tokenizer("llama", {}), "m").ok());
+  std::ifstream in(path("m/model.safetensors"), std::ios::binary);
+  std::string file{std::istreambuf_iterator<char>(in), {}};
+  uint64_t size = 0;
+  std::memcpy(&size, file.data(), 8);
+  std::string header = file.substr(8, size);
+  const size_t at = header.find("\"format\"");
+  ASSERT_NE(at, std::string::npos);
+  header.insert(at, "\"trained_by\":\"someone\",");
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const uint64_t new_size = header.size();
+  put("m/model.safetensors",
+      std::string(reinterpret_cast<const char*>(&new_size), 8) + header + file.substr(8 + size));
+  const auto back = open_model(path("m"));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  EXPECT_EQ(**back->metadata.string_at("safetensors.trained_by"), "someone");
+}
+
 TEST_F(HfDirectory, VectorsBecomeF32AndMatricesStay) {
   const Checkpoint c = with_tokenizer("qwen2", {});
   ASSERT_TRUE(write(c, "m", &encoding_bf16()).ok());

@@ -192,7 +192,8 @@ const std::string* find_file(const std::vector<std::pair<std::string, std::strin
   return nullptr;
 }
 
-Status fill_metadata(const HfConfig& config, const std::vector<std::string>& left_out, Checkpoint& out) {
+Status fill_metadata(const HfConfig& config, const Metadata& of_weights,
+                     const std::vector<std::string>& left_out, Checkpoint& out) {
   Metadata& m = out.metadata;
   const std::string architecture(config.family->architecture);
   m.set("general.architecture", Value::string(architecture));
@@ -220,6 +221,9 @@ Status fill_metadata(const HfConfig& config, const std::vector<std::string>& lef
   }
   CARAT_DO(import_tokenizer(out.sidecars, vocabulary, m));
   carry(false);
+  // "format" only says that PyTorch wrote the file; anything else in a safetensors header is someone's note.
+  for (const auto& [key, value] : of_weights.entries())
+    if (key != "format") m.set("safetensors." + key, value);
   if (!left_out.empty()) m.set("carat.import.left_out", Value::strings(left_out));
   m.set("general.quantization_version", Value::u32(2));
   return {};
@@ -333,7 +337,7 @@ Result<Checkpoint> import_hf_directory(const std::string& directory) {
     out.files.push_back(directory + "/" + name);
     out.sidecars.emplace_back(name, std::move(content));
   }
-  if (auto filled = fill_metadata(*config, left_out, out); !filled)
+  if (auto filled = fill_metadata(*config, source.metadata, left_out, out); !filled)
     return std::move(filled).error().within(directory);
   return out;
 }
