@@ -262,6 +262,137 @@ def check_templates(driver, rng, rounds, directories):
     return count, report
 
 
+# --- tokenizers ---
+
+
+def random_text(rng):
+    """Words, digits, spaces, punctuation and characters of many scripts, all assigned in Unicode 13."""
+    pieces = []
+    for _ in range(rng.randint(0, 25)):
+        kind = rng.randrange(12)
+        if kind < 3:
+            pieces.append("".join(rng.choice("etaoinshrdlucmfwypvbgkjqxz") for _ in range(rng.randint(1, 9))))
+        elif kind == 3:
+            pieces.append(rng.choice([" ", "  ", "\n", "\t", "\r\n", "     ", " \n ", "\u00a0", "\u3000", "\u2028", "\x85", "\v"]))
+        elif kind == 4:
+            pieces.append(str(rng.randrange(10 ** rng.randint(1, 9))))
+        elif kind == 5:
+            pieces.append("".join(rng.choice("!?.,:;'\"()[]{}<>|@#$%^&*-_=+/\\~`") for _ in range(rng.randint(1, 4))))
+        elif kind == 6:
+            pieces.append(rng.choice(["'s", "'LL", "'re", "I'm", "don't", "'\u017f", "The", " Hello", "WORLD", "camelCase"]))
+        elif kind == 7:
+            low, high = rng.choice([(0xa1, 0x17f), (0x391, 0x3c9), (0x410, 0x44f), (0x5d0, 0x5ea), (0x627, 0x64a), (0x905, 0x939),
+                                    (0xe01, 0xe30), (0x3041, 0x3096), (0x30a1, 0x30fa), (0x4e00, 0x9fa5), (0xac00, 0xd7a3), (0x1f300, 0x1f5ff),
+                                    (0x1e00, 0x1eff), (0x2000, 0x206f), (0x2190, 0x21ff), (0xff01, 0xff5e), (0x660, 0x669), (0x2160, 0x2188),
+                                    (0x20000, 0x200ff), (0x300, 0x36f), (0x10400, 0x1044f)])
+            pieces.append("".join(chr(rng.randint(low, high)) for _ in range(rng.randint(1, 5))))
+        elif kind == 8:
+            pieces.append(" ")
+        elif kind == 9:
+            pieces.append(chr(rng.choice([0, 1, 7, 0x1b, 0x7f, 0x80, 0xad, 0x200b, 0x200d, 0xfe0f, 0xfeff, 0xfffd, 0x10ffff, 0xe000])))
+        elif kind == 10:
+            pieces.append(rng.choice("aA1 .\n") * rng.randint(1, 40))
+        else:
+            pieces.append(rng.choice(["\u2581", "\u0120", "<s>", "</s>", "<|endoftext|>", "<|im_end|>", "<0x41>", "<unk>"]))
+    return "".join(pieces)
+
+
+def compare_ids(driver, rng, rounds, name, reference, special):
+    """reference(text) -> ids. Specials in the text are recognised in both."""
+    bad = 0
+    for _ in range(rounds):
+        text = random_text(rng)
+        reply = driver.ask(op="encode", text=text, special=special, add=False)
+        expected = reference(text)
+        if reply.get("ids") != expected:
+            bad += 1
+            if bad <= 3:
+                print(f"--- {name}: {text!r}\n  expected {expected}\n  carat    {reply}")
+    print(f"{name}: {rounds} texts, {bad} differ")
+    return bad
+
+
+def check_written_files(driver, rng, rounds, gguf):
+    """Files written from a GGUF load in tokenizers, give its ids, and read back give carat's."""
+    from tokenizers import Tokenizer
+
+    name = Path(gguf).stem
+    reply = driver.ask(op="load", gguf=str(gguf))
+    if "error" in reply:
+        print(f"{name}: {reply['error']}")
+        return 1
+    with tempfile.TemporaryDirectory() as directory:
+        reply = driver.ask(op="write", directory=directory)
+        if "error" in reply:
+            print(f"{name}: {reply['error']}")
+            return 1
+        tokenizer = Tokenizer.from_file(f"{directory}/tokenizer.json")
+        encode = lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+        bad = compare_ids(driver, rng, rounds, name, encode, True)
+        tokens = driver.ask(op="load", gguf=str(gguf))["tokens"]
+        reply = driver.ask(op="load_hf", directory=directory, vocab_size=tokens)
+        if reply.get("tokens") != tokens:
+            print(f"{name}: reading the written files back gives {reply}")
+            return bad + 1
+        return bad + compare_ids(driver, rng, rounds // 2, name + " read back", encode, True)
+
+
+def corpus(rng):
+    return [random_text(rng) for _ in range(3000)]
+
+
+def check_trained(driver, rng, rounds):
+    """Small tokenizers trained here: byte-level ones of several cuts, and SentencePiece BPE."""
+    import sentencepiece
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    words = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+             r"\s+(?!\S)|\s+")
+    split = lambda regex: pre_tokenizers.Split(Regex(regex), "isolated")
+    last = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    cuts = {
+        "gpt-2": (pre_tokenizers.ByteLevel(add_prefix_space=False), None),
+        "smollm": (pre_tokenizers.Sequence([pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)]), None),
+        "llama-bpe": (pre_tokenizers.Sequence([split(words % "{1,3}"), last]), None),
+        "qwen2": (pre_tokenizers.Sequence([split(words % ""), last]), normalizers.NFC()),
+        "deepseek-coder": (pre_tokenizers.Sequence([split("[\r\n]"), split(r"\s?\p{L}+"), split(r"\s?\p{P}+"),
+                                                    split("[一-龥ࠀ-一가-퟿]+"), pre_tokenizers.Digits(True), last]), None),
+    }
+    bad = 0
+    for name, (cut, normalizer) in cuts.items():
+        tokenizer = Tokenizer(models.BPE(ignore_merges=name == "llama-bpe"))
+        tokenizer.pre_tokenizer = cut
+        if normalizer:
+            tokenizer.normalizer = normalizer
+        tokenizer.decoder = decoders.ByteLevel()
+        tokenizer.train_from_iterator(corpus(rng), trainers.BpeTrainer(
+            vocab_size=1500, show_progress=False, special_tokens=["<|endoftext|>", "<|im_end|>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+        with tempfile.TemporaryDirectory() as directory:
+            tokenizer.save(f"{directory}/tokenizer.json")
+            reply = driver.ask(op="load_hf", directory=directory, vocab_size=1600)
+            if "error" in reply:
+                print(f"trained {name}: {reply['error']}")
+                bad += 1
+                continue
+            encode = lambda text: tokenizer.encode(text, add_special_tokens=False).ids
+            bad += compare_ids(driver, rng, rounds, f"trained {name}", encode, True)
+    with tempfile.TemporaryDirectory() as directory:
+        texts = [t.replace("\n", " ").replace("\0", "") for t in corpus(rng)]
+        Path(f"{directory}/text").write_text("\n".join(texts))
+        sentencepiece.SentencePieceTrainer.train(
+            input=f"{directory}/text", model_prefix=f"{directory}/tokenizer", model_type="bpe", vocab_size=1200, byte_fallback=True,
+            normalization_rule_name="identity", remove_extra_whitespaces=False, split_digits=True, character_coverage=0.98,
+            user_defined_symbols=["<tool>"], minloglevel=2, allow_whitespace_only_pieces=True)
+        processor = sentencepiece.SentencePieceProcessor(model_file=f"{directory}/tokenizer.model")
+        reply = driver.ask(op="load_hf", directory=directory, vocab_size=1216)
+        if "error" in reply:
+            print(f"trained sentencepiece: {reply['error']}")
+            return bad + 1
+        bad += compare_ids(driver, rng, rounds, "trained sentencepiece", processor.encode, False)
+    return bad
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("driver")
@@ -279,7 +410,10 @@ def main():
     for name, kind, what, source in (differs + accepted)[:20]:
         print(f"--- {name} {kind}\n  {what}" + (f"\n  template: {source!r}" if name == "generated" else ""))
     print(f"templates: {count} renderings, {len(differs)} differ, {len(accepted)} that jinja2 refuses are accepted")
-    return 1 if differs else 0
+    bad = len(differs) + check_trained(driver, rng, options.rounds // 2)
+    for gguf in options.gguf:
+        bad += check_written_files(driver, rng, options.rounds, gguf)
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

@@ -103,6 +103,8 @@ std::string_view expression(const SplitStep& step) {
 
 std::span<const PreTokenizerKind> pre_tokenizer_kinds() { return kinds(); }
 
+std::string_view gpt2_word_expression() { return gpt2_words; }
+
 Result<const PreTokenizerKind*> find_pre_tokenizer(std::string_view name) {
   std::string known;
   for (const PreTokenizerKind& kind : kinds()) {

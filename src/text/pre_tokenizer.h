@@ -35,6 +35,9 @@ struct PreTokenizerKind {
 
 std::span<const PreTokenizerKind> pre_tokenizer_kinds();
 
+/// The expression behind SplitStep::gpt2_words.
+std::string_view gpt2_word_expression();
+
 /// A bad_data error that lists the known names if there is none of this name.
 Result<const PreTokenizerKind*> find_pre_tokenizer(std::string_view name);
 

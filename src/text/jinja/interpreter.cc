@@ -220,7 +220,7 @@ Value Interpreter::evaluate_slice(const Expression& e) {
   for (size_t i = 0; i < 3; ++i) bounds[i] = e.children[i + 1] ? evaluate(*e.children[i + 1]) : Value(None{});
   const Text* t = object.text();
   const List* l = object.list();
-  if (!t && (!l || l->kind == List::generator)) return {};
+  if (!t && (!l || l->kind == List::generator)) fail(fmt::format("{} cannot be sliced", type_name(object)));
   const int64_t step = bounds[2].is_none() ? 1 : to_int(bounds[2], "the step of a slice");
   if (step == 0) fail("the step of a slice cannot be 0");
   const std::vector<uint32_t> offsets = t ? character_offsets(t->bytes) : std::vector<uint32_t>{};
