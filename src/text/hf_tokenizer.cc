@@ -143,7 +143,11 @@ Status collect_steps(const json::value& node, int depth, std::vector<FoundStep>&
     const bool isolates = (behavior == "Isolated" && !invert) || (behavior == "Removed" && invert);
     if (!regex || !isolates)
       return unknown_pre_tokenizer(fmt::format("Split {}", quote(json::serialize(node))));
-    steps.push_back({SplitStep::split, canonical_regex(*regex)});
+    if (canonical_regex(*regex) == gpt2_word_expression()) {
+      steps.push_back({SplitStep::gpt2_words, {}});
+    } else {
+      steps.push_back({SplitStep::split, canonical_regex(*regex)});
+    }
     return {};
   }
   return unknown_pre_tokenizer(quote(json::serialize(node)));
