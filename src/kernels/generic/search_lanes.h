@@ -43,7 +43,8 @@ CARAT_LANES F round_to_f16(F x) {
 CARAT_LANES F round_scale_to_f16(F x) {
   const F rounded = round_to_f16(x);
   const F least = (F)((I)splat(0x1p-24f) | ((I)x & static_cast<int32_t>(0x80000000)));
-  return (rounded == 0.0f) & (x != 0.0f) ? least : rounded;
+  const I vanished = (rounded == 0.0f) & (x != 0.0f);
+  return vanished ? least : rounded;
 }
 
 template <int kStride, size_t... k>

@@ -205,6 +205,9 @@ CARAT_LANES LeafFit fit_affine(const F* x, const F* w) {
   };
   for (float low : AffineGrid<E>::ends)
     for (float high : AffineGrid<E>::ends) consider_ends(splat(low), splat(high));
+  // One level fewer than the span has room for: weights that lie on a grid of half as many levels fit
+  // exactly.
+  consider_ends(F{}, splat(-1));
   for (float move : AffineGrid<E>::moves) {
     const F low = best_low, high = best_high;
     consider_ends(low + move, high);
