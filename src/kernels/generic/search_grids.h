@@ -55,7 +55,7 @@ struct SymmetricGrid<IQ4_XS> : SymmetricGrid<IQ4_NL> {};
 /// along each end by `moves` from the best so far; kRefinements rounds of least squares follow.
 template <class E>
 struct AffineGrid {
-  static constexpr float ends[] = {-0.2f, 0.5f, 1.2f};
+  static constexpr float ends[] = {-1.0f, -0.3f, 0.4f, 1.1f};
   static constexpr float moves[] = {0.35f, 0.35f, 0.18f, 0.09f};
   static constexpr int kRefinements = 2;
 };
