@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""Compares carat's perplexity with llama.cpp's, model family by model family.
+
+    tools/oracle_engine.py --carat build/release/bin/carat [--model FILE.gguf --text FILE]...
+
+Without --model: golden/stories260K.gguf, and small random models of each architecture, rotary scaling and encoding
+that carat runs, written here with the gguf package. Their logits are spread widely, so that a wrong forward pass
+shows as many per cent; the two programs must agree within 0.5 %. Needs the packages gguf, numpy and xllamacpp,
+whose llama.cpp is called through its C functions. Exits 1 if anything differs.
+"""
+import argparse, ctypes, json, math, os, random, subprocess, sys, tempfile
+
+import gguf
+import numpy as np
+import xllamacpp
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+GOLDEN = os.path.join(ROOT, "golden", "stories260K.gguf")
+LIMIT = 0.005
+
+
+class Params(ctypes.Structure):
+    """llama_model_params or llama_context_params, which are passed by value and differ between versions: room enough
+    for any of them. llama_context_params begins with n_ctx, n_batch, n_ubatch."""
+    _fields_ = [("head", ctypes.c_uint32 * 3), ("rest", ctypes.c_uint8 * 1012)]
+
+
+class Batch(ctypes.Structure):
+    _fields_ = [("n_tokens", ctypes.c_int32), ("token", ctypes.POINTER(ctypes.c_int32)), ("embd", ctypes.c_void_p),
+                ("pos", ctypes.POINTER(ctypes.c_int32)), ("n_seq_id", ctypes.POINTER(ctypes.c_int32)),
+                ("seq_id", ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))), ("logits", ctypes.POINTER(ctypes.c_int8))]
+
+
+class Llama:
+    """llama.cpp's C interface, as far as perplexity needs it."""
+
+    def __init__(self):
+        folder = os.path.dirname(xllamacpp.__file__)
+        library = next(f for f in sorted(os.listdir(folder)) if f.startswith("xllamacpp") and f.endswith(".so"))
+        self.c = ctypes.CDLL(os.path.join(folder, library))
+        pointer, integer = ctypes.c_void_p, ctypes.c_int32
+        for name, result, arguments in [
+                ("llama_backend_init", None, []), ("llama_log_set", None, [pointer, pointer]),
+                ("llama_model_default_params", Params, []), ("llama_context_default_params", Params, []),
+                ("llama_model_load_from_file", pointer, [ctypes.c_char_p, Params]), ("llama_model_free", None, [pointer]),
+                ("llama_model_get_vocab", pointer, [pointer]), ("llama_vocab_n_tokens", integer, [pointer]),
+                ("llama_vocab_get_add_bos", ctypes.c_bool, [pointer]), ("llama_vocab_bos", integer, [pointer]),
+                ("llama_tokenize", integer,
+                 [pointer, ctypes.c_char_p, integer, pointer, integer, ctypes.c_bool, ctypes.c_bool]),
+                ("llama_init_from_model", pointer, [pointer, Params]), ("llama_free", None, [pointer]),
+                ("llama_set_n_threads", None, [pointer, integer, integer]),
+                ("llama_get_memory", pointer, [pointer]), ("llama_memory_clear", None, [pointer, ctypes.c_bool]),
+                ("llama_batch_init", Batch, [integer, integer, integer]), ("llama_batch_free", None, [Batch]),
+                ("llama_decode", integer, [pointer, Batch]),
+                ("llama_get_logits", ctypes.POINTER(ctypes.c_float), [pointer])]:
+            function = getattr(self.c, name)
+            function.restype, function.argtypes = result, arguments
+        self.silence = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, pointer)(lambda *_: None)
+        self.c.llama_log_set(ctypes.cast(self.silence, pointer), None)
+        self.c.llama_backend_init()
+
+    def perplexity(self, path, text, n_ctx, chunks):
+        """As llama-perplexity computes it; also the number of tokens scored."""
+        c = self.c
+        model = c.llama_model_load_from_file(path.encode(), c.llama_model_default_params())
+        if not model:
+            raise SystemExit(f"llama.cpp does not load {path}")
+        vocab = c.llama_model_get_vocab(model)
+        params = c.llama_context_default_params()
+        params.head[0] = params.head[1] = n_ctx
+        context = c.llama_init_from_model(model, params)
+        c.llama_set_n_threads(context, os.cpu_count(), os.cpu_count())
+        room = len(text) + 16
+        ids = (ctypes.c_int32 * room)()
+        count = c.llama_tokenize(vocab, text, len(text), ids, room, True, False)
+        words = c.llama_vocab_n_tokens(vocab)
+        first, nll = n_ctx // 2, []
+        batch = c.llama_batch_init(n_ctx, 0, 1)
+        for chunk in range(min(count // n_ctx, chunks)):
+            tokens = ids[chunk * n_ctx:(chunk + 1) * n_ctx]
+            for k in range(n_ctx):
+                begin = k == 0 and c.llama_vocab_get_add_bos(vocab)
+                batch.token[k] = c.llama_vocab_bos(vocab) if begin else tokens[k]
+                batch.pos[k], batch.n_seq_id[k], batch.seq_id[k][0], batch.logits[k] = k, 1, 0, k >= first
+            batch.n_tokens = n_ctx
+            c.llama_memory_clear(c.llama_get_memory(context), True)
+            if c.llama_decode(context, batch) != 0:
+                raise SystemExit(f"llama.cpp fails to run {path}")
+            logits = np.ctypeslib.as_array(c.llama_get_logits(context), (n_ctx - first, words))[:-1].astype(np.float64)
+            top = logits.max(axis=1)
+            log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
+            nll.extend(log_sum - logits[np.arange(len(log_sum)), tokens[first + 1:]])
+        c.llama_batch_free(batch)
+        c.llama_free(context)
+        c.llama_model_free(model)
+        return math.exp(np.mean(nll)), len(nll)
+
+
+def golden_tokenizer():
+    """The keys of golden/stories260K.gguf that make its tokenizer: (name, type, element type, value)."""
+    fields = gguf.GGUFReader(GOLDEN).fields.values()
+    return [(f.name, f.types[0], f.types[-1], f.contents()) for f in fields if f.name.startswith("tokenizer.")]
+
+
+def write_model(path, seed, arch="llama", heads=4, kv_heads=2, head_dim=32, encoding="F32", tied=False, bias=False,
+                qk_norm=False, divisors=False, base=10000.0, scaling=None,
+                gain=3.0):
+    width, feed_forward, layers = 128, 256, 3
+    random_numbers = np.random.default_rng(seed)
+    w = gguf.GGUFWriter(path, arch)
+    w.add_block_count(layers)
+    w.add_context_length(512)
+    w.add_embedding_length(width)
+    w.add_feed_forward_length(feed_forward)
+    w.add_head_count(heads)
+    w.add_head_count_kv(kv_heads)
+    w.add_key_length(head_dim)
+    w.add_value_length(head_dim)
+    w.add_rope_dimension_count(head_dim)
+    w.add_rope_freq_base(base)
+    w.add_layer_norm_rms_eps(1e-5)
+    for key, value in (scaling or {}).items():
+        add = {str: w.add_string, float: w.add_float32, int: w.add_uint32}[type(value)]
+        add(f"{arch}.rope.scaling.{key}", value)
+    tokenizer = golden_tokenizer()
+    for name, kind, element, value in tokenizer:
+        w.add_key_value(name, value, kind, element if kind == gguf.GGUFValueType.ARRAY else None)
+    words = next(len(value) for name, _, _, value in tokenizer if name == "tokenizer.ggml.tokens")
+
+    def add(name, shape, mean, spread, kind):
+        x = (mean + spread * random_numbers.standard_normal(shape)).astype(np.float32)
+        kind = gguf.GGMLQuantizationType[kind]
+        w.add_tensor(name, gguf.quants.quantize(x, kind), raw_dtype=kind)
+
+    def matrix(name, rows, columns, gain=1.0):
+        add(name, (rows, columns), 0.0, gain / math.sqrt(columns), encoding)
+
+    def vector(name, size, mean, spread):
+        add(name, (size,), mean, spread, "F32")
+
+    add("token_embd.weight", (words, width), 0.0, 0.25 if tied else 1.0, encoding)
+    if divisors:
+        w.add_tensor("rope_freqs.weight", np.linspace(1.0, 8.0, head_dim // 2).astype(np.float32))
+    for layer in range(layers):
+        b = f"blk.{layer}."
+        vector(b + "attn_norm.weight", width, 1.0, 0.2)
+        for part, n in (("q", heads), ("k", kv_heads), ("v", kv_heads)):
+            matrix(b + f"attn_{part}.weight", n * head_dim, width, 1.0 if part == "v" else 2.0)
+            if bias:
+                vector(b + f"attn_{part}.bias", n * head_dim, 0.0, 0.5)
+            if qk_norm and part != "v":
+                vector(b + f"attn_{part}_norm.weight", head_dim, 1.5, 0.2)
+        matrix(b + "attn_output.weight", width, heads * head_dim)
+        vector(b + "ffn_norm.weight", width, 1.0, 0.2)
+        matrix(b + "ffn_gate.weight", feed_forward, width)
+        matrix(b + "ffn_up.weight", feed_forward, width)
+        matrix(b + "ffn_down.weight", width, feed_forward)
+    vector("output_norm.weight", width, 1.0, 0.2)
+    if not tied:
+        matrix("output.weight", words, width, gain)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
+YARN = {"type": "yarn", "factor": 4.0, "original_context_length": 64}
+CASES = {
+    "llama F32": {}, "llama, one key-value head": {"kv_heads": 1}, "llama, biases": {"bias": True},
+    "llama, tied": {"tied": True}, "llama3 frequencies": {"divisors": True, "base": 500000.0},
+    "linear": {"scaling": {"type": "linear", "factor": 4.0}}, "yarn": {"scaling": YARN},
+    "yarn, attention factor": {"scaling": {**YARN, "attn_factor": 1.3}},
+    "qwen2": {"arch": "qwen2", "bias": True, "base": 1000000.0},
+    "qwen2, yarn": {"arch": "qwen2", "bias": True, "scaling": YARN},
+    "qwen3": {"arch": "qwen3", "qk_norm": True, "head_dim": 64, "base": 1000000.0},
+    "qwen3, tied": {"arch": "qwen3", "qk_norm": True, "tied": True},
+    # Both programs round what meets these weights, each in its way; logits of less spread amplify that less.
+    **{f"llama {e}": {"encoding": e, "gain": 1.0} for e in ("F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")},
+}
+
+
+def story(words, seed):
+    """Text of many small words, as stories260K knows them."""
+    choose = random.Random(seed)
+    who = ["Lily", "Tom", "the little dog", "a big bear", "her mom", "Ben", "the bird"]
+    did = ["went to", "saw", "loved", "played with", "was sad about", "ran to", "wanted"]
+    what = ["the park", "a red ball", "the big tree", "a small box", "the sun", "his friend", "some cake"]
+    sentences = (f"One day, {choose.choice(who)} {choose.choice(did)} {choose.choice(what)}." for _ in range(words))
+    return " ".join(sentences)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--carat", required=True)
+    parser.add_argument("--model", action="append", default=[])
+    parser.add_argument("--text", action="append", default=[])
+    parser.add_argument("--ctx", type=int, default=256)
+    parser.add_argument("--chunks", type=int, default=4)
+    options = parser.parse_args()
+    if len(options.model) != len(options.text):
+        parser.error("give one --text for each --model")
+    llama, worst, failures, compared = Llama(), 0.0, 0, 0
+
+    def compare(name, model, text):
+        nonlocal worst, failures, compared
+        command = [options.carat, "perplexity", model, "--text", text, "--ctx", str(options.ctx), "--chunks",
+                   str(options.chunks), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            print(f"{name}: carat fails: {done.stderr.strip()}")
+            failures += 1
+            return
+        ours = json.loads(done.stdout)
+        with open(text, "rb") as f:
+            theirs, tokens = llama.perplexity(model, f.read(), options.ctx, options.chunks)
+        off = ours["perplexity"] / theirs - 1
+        bad = not abs(off) <= LIMIT or tokens != ours["tokens"]
+        print(f"{name:28} carat {ours['perplexity']:12.4f}  llama.cpp {theirs:12.4f}  {100 * off:+.3f} %"
+              f"  {tokens} tokens{'  DIFFERS' if bad else ''}")
+        worst, failures, compared = max(worst, abs(off)), failures + bad, compared + 1
+
+    with tempfile.TemporaryDirectory() as folder:
+        if options.model:
+            for model, text in zip(options.model, options.text):
+                compare(os.path.basename(model), model, text)
+        else:
+            text = os.path.join(folder, "story.txt")
+            with open(text, "w") as f:
+                f.write(story(400, 1))
+            compare("stories260K", GOLDEN, text)
+            for seed, (name, case) in enumerate(CASES.items()):
+                model = os.path.join(folder, "model.gguf")
+                write_model(model, seed, **case)
+                compare(name, model, text)
+    print(f"{compared} models compared, {failures} failures, largest difference {100 * worst:.3f} %")
+    return 1 if failures or not compared else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
