@@ -81,7 +81,7 @@ std::string progress_line(std::string_view stage, std::string_view unit, std::st
       line += fmt::format("  ETA {}", human_duration(static_cast<double>(total - done) / rate));
   }
   if (!item.empty()) line += fmt::format("  {}", printable(item));
-  return std::string(clipped(line, width));
+  return width > 0 ? std::string(clipped(line, width)) : line;
 }
 
 Console::Console(const CommonOptions& options) : options_(options) {
@@ -142,7 +142,7 @@ void Console::update(uint64_t done, std::string_view item) {
     if (!bar_drawn_ || now - shown_ >= std::chrono::milliseconds(100)) draw_bar(now);
   } else if (now - shown_ >= std::chrono::seconds(10)) {
     shown_ = now;
-    write_stderr(progress_line(stage_, unit_, item_, done_, total_, seconds(), 55) + "\n");
+    write_stderr(progress_line(stage_, unit_, item_, done_, total_, seconds(), 0) + "\n");
   }
 }
 

@@ -65,7 +65,8 @@ class Console final : public Progress {
 /// on stdout besides. Returns the exit status.
 int report_error(const Error& error, std::string_view program, bool json);
 
-/// "stage [####----]  43%  12.3 M weights/s  ETA 0:41  item", cut to `width` columns.
+/// "stage [####----]  43%  12.3 M weights/s  ETA 0:41  item", cut to `width` columns; width 0: not cut, and
+/// no bar.
 std::string progress_line(std::string_view stage, std::string_view unit, std::string_view item, uint64_t done,
                           uint64_t total, double seconds, int64_t width);
 

@@ -44,6 +44,7 @@ json::object result_json(const PerplexityResult& r, const Options& options, cons
     out["reference"] = score_json(c.reference);
     out["reference"].as_object()["model"] = options.reference;
     out["kl"] = distribution_json(c.kl);
+    out["kl"].as_object()["per_chunk"] = json::value_from(c.kl_per_chunk);
     out["kl_floor"] = c.floor ? json::value(distribution_json(*c.floor)) : json::value(nullptr);
     out["same_top_p"] = c.same_top_p.mean;
     out["same_top_p_standard_error"] = c.same_top_p.standard_error;
@@ -80,10 +81,12 @@ std::string result_text(const PerplexityResult& r) {
   return out;
 }
 
-Result<std::shared_ptr<Engine>> load(const Context& context, const std::string& path, int64_t positions) {
+Result<std::shared_ptr<Engine>> load(const Context& context, const std::string& path, int64_t positions,
+                                     ActivationScheme activations) {
   CARAT_TRY(Checkpoint checkpoint, open_model(path));
   EngineOptions options;
   options.context = positions;
+  options.activations = activations;
   return Engine::load(context, std::move(checkpoint), options);
 }
 
@@ -91,10 +94,10 @@ Status perplexity(const Options& options, Invocation& run) {
   if (options.score.floor && options.reference.empty())
     return usage_error("--floor is the floor of a divergence; it needs --reference MODEL");
   CARAT_TRY(const std::string text, read_small_file(options.text, kTextLimit));
-  CARAT_TRY(const auto model, load(run.context, options.model, options.score.context));
+  CARAT_TRY(const auto model, load(run.context, options.model, options.score.context, options.activations));
   std::shared_ptr<Engine> reference;
   if (!options.reference.empty()) {
-    CARAT_TRY(reference, load(run.context, options.reference, options.score.context));
+    CARAT_TRY(reference, load(run.context, options.reference, options.score.context, options.activations));
   }
   CARAT_TRY(const PerplexityResult result,
             measure_perplexity(run.context, *model, reference.get(), text, options.score));
@@ -115,6 +118,7 @@ VerbBody prepare(CLI::App& app) {
       ->type_name("N");
   app.add_option("--reference", o->reference, "Also compare with this model over the same tokens")
       ->type_name("MODEL");
+  add_activations_option(app, o->activations);
   app.add_flag("--floor", o->score.floor,
                "Also what perfect weights would show: the reference through the candidate's\n"
                "rounding of activations");

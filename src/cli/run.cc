@@ -217,6 +217,7 @@ Status run_verb_body(Options options, Invocation& run) {
   CARAT_TRY(Checkpoint checkpoint, open_model(options.model));
   EngineOptions engine_options;
   engine_options.context = options.context;
+  engine_options.activations = options.activations;
   CARAT_TRY(const auto engine, Engine::load(run.context, std::move(checkpoint), engine_options));
   return options.chat ? converse(options, engine, run) : complete(options, engine, run);
 }
@@ -238,6 +239,7 @@ VerbBody prepare(CLI::App& app) {
   app.add_option("--ctx", o->context, "Context in tokens (default: the model's own, at most 4096)")
       ->check(CLI::Range(1, 1 << 30).description(""))
       ->type_name("N");
+  add_activations_option(app, o->activations);
   auto& s = o->sampler;
   app.add_option("--temp", s.temperature, "Temperature; 0 always takes the likeliest token")
       ->capture_default_str()
