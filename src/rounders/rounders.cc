@@ -37,16 +37,21 @@ std::vector<float> normalised(std::span<const float> importance) {
   return scaled;
 }
 
-void convert_row(const Encoding& e, const float* x, int64_t n, uint8_t* out) {
-  if (&e == &encoding_f32()) {
-    std::memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
-    return;
-  }
-  const auto convert = &e == &encoding_f16() ? float_to_f16 : float_to_bf16;
+template <class Convert>
+void convert_to_16_bits(const float* x, int64_t n, uint8_t* out, Convert convert) {
   for (int64_t j = 0; j < n; ++j) {
     const uint16_t bits = convert(x[j]);
     std::memcpy(out + 2 * j, &bits, sizeof bits);
   }
+}
+
+void convert_row(const Encoding& e, const float* x, int64_t n, uint8_t* out) {
+  if (&e == &encoding_f32())
+    std::memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
+  else if (&e == &encoding_f16())
+    convert_to_16_bits(x, n, out, [](float f) { return float_to_f16(f); });
+  else
+    convert_to_16_bits(x, n, out, [](float f) { return float_to_bf16(f); });
 }
 
 class BlockRounder : public Rounder {
