@@ -63,10 +63,7 @@ void Sampler::penalize(std::span<const TokenId> history) {
 void Sampler::sort_first(size_t count) {
   count = std::min(count, candidates_.size());
   if (count <= sorted_) return;
-  const auto begin = candidates_.begin() + sorted_;
-  if (count < candidates_.size())
-    std::nth_element(begin, candidates_.begin() + count, candidates_.end(), before);
-  std::sort(begin, candidates_.begin() + count, before);
+  std::partial_sort(candidates_.begin() + sorted_, candidates_.begin() + count, candidates_.end(), before);
   sorted_ = count;
 }
 
