@@ -2,7 +2,6 @@
 // concatenation is a token the pair with the highest score (leftmost among equals) is merged. Characters that
 // are no token go out as byte tokens <0xHH>.
 #include <algorithm>
-#include <optional>
 
 #include "text/text_model.h"
 
@@ -11,15 +10,53 @@ namespace {
 
 constexpr std::string_view visible_space = "\xe2\x96\x81";
 
+constexpr size_t max_cached_words = 1 << 15;
+constexpr size_t max_cached_word_bytes = 64;
+
+/// Which two characters stand next to each other inside some token. No merge reaches across two that do not,
+/// so text falls apart there into pieces that are tokenized on their own (words, in practice) with the same
+/// result. A filter of hashes: where it errs, a piece is longer than need be.
+class Joints {
+ public:
+  void add(uint32_t left, uint32_t right) { bits_[slot(left, right)] = true; }
+  bool joined(uint32_t left, uint32_t right) const { return bits_[slot(left, right)]; }
+
+ private:
+  static constexpr size_t count = size_t{1} << 22;
+  static size_t slot(uint32_t left, uint32_t right) {
+    return static_cast<size_t>(((uint64_t{left} << 32 | right) * 0x9e3779b97f4a7c15ull) >> 42);
+  }
+  std::vector<bool> bits_ = std::vector<bool>(count);
+};
+
+/// Length and code of the character at `at`; a byte that is no UTF-8 is a character of its own.
+struct Character {
+  size_t length;
+  uint32_t code;
+};
+Character character_at(std::string_view text, size_t at) {
+  const size_t n = utf8_length(text, at);
+  if (n == 0) return {1, 0x110000u + static_cast<uint8_t>(text[at])};
+  return {n, utf8_code_point(text, at, n)};
+}
+
 class SentencePieceBpe final : public TextModel {
  public:
   SentencePieceBpe(const Vocabulary& vocabulary, bool add_space)
       : vocabulary_(vocabulary), add_space_(add_space) {
-    for (size_t id = 0; id < vocabulary.size(); ++id)
-      longest_ = std::max(longest_, vocabulary.texts[id].size());
+    for (size_t id = 0; id < vocabulary.size(); ++id) {
+      const std::string_view text = vocabulary.texts[id];
+      longest_ = std::max(longest_, text.size());
+      for (size_t at = 0; at < text.size();) {
+        const Character c = character_at(text, at);
+        at += c.length;
+        if (at < text.size()) joints_.add(c.code, character_at(text, at).code);
+      }
+    }
+    has_bytes_ = std::ranges::all_of(vocabulary.byte_tokens, [](TokenId id) { return id >= 0; });
   }
 
-  Status encode(std::string_view text, bool at_start, EncodeScratch&,
+  Status encode(std::string_view text, bool at_start, EncodeScratch& scratch,
                 std::vector<TokenId>& out) const override;
 
   std::string bytes(TokenId id) const override {
@@ -39,12 +76,16 @@ class SentencePieceBpe final : public TextModel {
   bool adds_space() const override { return add_space_; }
 
  private:
+  void encode_piece(std::string_view piece, bool& after_unknown, std::vector<TokenId>& out) const;
+
   const Vocabulary& vocabulary_;
   bool add_space_;
-  size_t longest_ = 0;  ///< bytes of the longest token
+  bool has_bytes_ = false;  ///< every byte has a token, so nothing is unknown
+  size_t longest_ = 0;      ///< bytes of the longest token
+  Joints joints_;
 };
 
-Status SentencePieceBpe::encode(std::string_view text, bool at_start, EncodeScratch&,
+Status SentencePieceBpe::encode(std::string_view text, bool at_start, EncodeScratch& scratch,
                                 std::vector<TokenId>& out) const {
   std::string escaped;
   escaped.reserve(text.size() + text.size() / 4 + 3);
@@ -53,18 +94,44 @@ Status SentencePieceBpe::encode(std::string_view text, bool at_start, EncodeScra
   if (escaped.size() >= size_t{1} << 31)
     return bad_data("a text of {} bytes is too long to tokenize", text.size());
 
+  bool after_unknown = false;
+  for (size_t begin = 0; begin < escaped.size();) {
+    Character last = character_at(escaped, begin);
+    size_t end = begin + last.length;
+    while (end < escaped.size()) {
+      const Character next = character_at(escaped, end);
+      if (!joints_.joined(last.code, next.code)) break;
+      end += next.length;
+      last = next;
+    }
+    const std::string_view piece = std::string_view(escaped).substr(begin, end - begin);
+    begin = end;
+    if (!has_bytes_ || piece.size() > max_cached_word_bytes) {
+      encode_piece(piece, after_unknown, out);
+      continue;
+    }
+    const auto [found, fresh] = scratch.words.try_emplace(std::string(piece));
+    if (fresh) encode_piece(piece, after_unknown, found->second);
+    out.insert(out.end(), found->second.begin(), found->second.end());
+    if (scratch.words.size() >= max_cached_words) scratch.words.clear();
+  }
+  return {};
+}
+
+/// `after_unknown`: the unknown token was the last one put out; it stands for a run of unknown characters.
+void SentencePieceBpe::encode_piece(std::string_view escaped, bool& after_unknown,
+                                    std::vector<TokenId>& out) const {
   struct Node {
     uint32_t begin, length;  ///< length 0 once merged into its left neighbour
     int32_t previous, next;
   };
   std::vector<Node> nodes;
   for (size_t at = 0; at < escaped.size();) {
-    const size_t n = std::max<size_t>(1, utf8_length(escaped, at));
+    const size_t n = character_at(escaped, at).length;
     const auto index = static_cast<int32_t>(nodes.size());
     nodes.push_back({static_cast<uint32_t>(at), static_cast<uint32_t>(n), index - 1, index + 1});
     at += n;
   }
-  if (nodes.empty()) return {};
   nodes.back().next = -1;
 
   struct Candidate {
@@ -76,9 +143,7 @@ Status SentencePieceBpe::encode(std::string_view text, bool at_start, EncodeScra
     return a.score < b.score || (a.score == b.score && a.left > b.left);
   };
   std::vector<Candidate> heap;
-  const auto text_of = [&](uint32_t begin, uint32_t length) {
-    return std::string_view(escaped).substr(begin, length);
-  };
+  const auto text_of = [&](uint32_t begin, uint32_t length) { return escaped.substr(begin, length); };
   const auto push = [&](int32_t left) {
     if (left < 0 || nodes[static_cast<size_t>(left)].next < 0) return;
     const Node& a = nodes[static_cast<size_t>(left)];
@@ -106,7 +171,6 @@ Status SentencePieceBpe::encode(std::string_view text, bool at_start, EncodeScra
     push(best.left);
   }
 
-  bool after_unknown = false;
   for (int32_t i = 0; i >= 0; i = nodes[static_cast<size_t>(i)].next) {
     const Node& node = nodes[static_cast<size_t>(i)];
     const std::string_view piece = text_of(node.begin, node.length);
@@ -125,7 +189,6 @@ Status SentencePieceBpe::encode(std::string_view text, bool at_start, EncodeScra
     }
     after_unknown = unknown;
   }
-  return {};
 }
 
 }  // namespace

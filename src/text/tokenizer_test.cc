@@ -170,7 +170,7 @@ TEST(ByteLevelBpe, LongRunsOfOneKindTakeNeitherForeverNorAnError) {
     for (const std::string_view unit : {"a", " ", "\n", "7", ".", "\xff", "\u4e00", "\t"}) {
       for (const std::string_view end : {"", "x", "7"}) {
         std::string text;
-        while (text.size() < 60000) text += unit;
+        while (text.size() < 20000) text += unit;
         text += end;
         const auto ids = (*t)->encode(text, false, false);
         ASSERT_TRUE(ids) << kind.names[0] << ": " << ids.error().message;

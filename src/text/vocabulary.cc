@@ -193,9 +193,8 @@ TokenFinder::Found TokenFinder::next(std::string_view text, size_t from) const {
       const auto byte_of = [&](TokenId id) {
         return static_cast<uint8_t>(vocabulary_->texts[static_cast<size_t>(id)][depth]);
       };
-      const auto range = std::ranges::equal_range(low, high, byte, {}, byte_of);
-      low = range.begin();
-      high = range.end();
+      low = std::partition_point(low, high, [&](TokenId id) { return byte_of(id) < byte; });
+      high = std::partition_point(low, high, [&](TokenId id) { return byte_of(id) == byte; });
     }
     if (best.length > 0) return best;
   }
