@@ -3,6 +3,7 @@
 
 #include "arch/open_model.h"
 #include "cli/format.h"
+#include "cli/model_options.h"
 #include "cli/verb.h"
 #include "containers/mapped_file.h"
 #include "engine/engine.h"
@@ -16,6 +17,7 @@ constexpr uint64_t kTextLimit = 1'000'000'000;
 struct Options {
   std::string model, text, reference;
   PerplexityOptions score;
+  ActivationScheme activations = ActivationScheme::int8_block;
 };
 
 json::object distribution_json(const Distribution& d) {

@@ -7,6 +7,7 @@
 
 #include "arch/open_model.h"
 #include "cli/format.h"
+#include "cli/model_options.h"
 #include "cli/interrupt.h"
 #include "cli/verb.h"
 #include "engine/chat.h"
@@ -23,6 +24,7 @@ struct Options {
   int64_t max_tokens = 0;  ///< 0: not given
   int64_t context = 0;
   SamplerOptions sampler;
+  ActivationScheme activations = ActivationScheme::int8_block;
 };
 
 constexpr int64_t kPromptTokens =

@@ -10,18 +10,6 @@ namespace {
 
 constexpr int64_t default_context_limit = 4096;
 
-std::string_view scheme_name(ActivationScheme scheme) {
-  switch (scheme) {
-    case ActivationScheme::int8_32:
-      return "int8_32";
-    case ActivationScheme::float32:
-      return "float32";
-    case ActivationScheme::int8_32_everywhere:
-      return "int8_32_everywhere";
-  }
-  return "";
-}
-
 class LoadedEngine final : public Engine, public std::enable_shared_from_this<LoadedEngine> {
  public:
   LoadedEngine(Checkpoint checkpoint, Weights weights, std::shared_ptr<const Tokenizer> tokenizer,
@@ -38,7 +26,7 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
   int64_t vocabulary() const override { return config().vocabulary; }
   int64_t context_length() const override { return context_; }
   bool wants_bos() const override { return tokenizer_ && tokenizer_->adds_bos(); }
-  std::string_view activation_scheme() const override { return scheme_name(scheme_); }
+  std::string_view activation_scheme() const override { return activation_scheme_name(scheme_); }
   Result<std::unique_ptr<Session>> new_session() override { return new_session(scheme_); }
   Result<std::unique_ptr<Session>> new_session(ActivationScheme scheme) override;
 

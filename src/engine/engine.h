@@ -22,7 +22,7 @@ int64_t logit_slab_rows(int64_t vocabulary);
 
 struct EngineOptions {
   int64_t context = 0;  ///< positions; 0 = the model's own, at most 4096 unless asked for
-  ActivationScheme activations = ActivationScheme::int8_32;  ///< see kernels.h
+  ActivationScheme activations = ActivationScheme::int8_block;  ///< see kernels.h
 };
 
 class Session;

@@ -25,7 +25,8 @@ struct WeightRows {
   int64_t columns = 0;
 };
 
-/// Activations rounded by the scheme int8_32 (docs/numerics.md). columns is a multiple of 32.
+/// Activations rounded to int8 (docs/numerics.md); scales are repeated for every 32 columns of a group.
+/// columns is a multiple of 32.
 struct RoundedActivations {
   int64_t tokens = 0, columns = 0;
   const int8_t* codes = nullptr;    ///< [tokens, columns]
@@ -65,11 +66,12 @@ struct KernelTable {
   /// By position in AllEncodings; weights are decoded exactly, whatever their encoding.
   std::array<FloatProduct, AllEncodings::kCount> exact{};
 
-  /// One row of n = 32 i columns; sums16 has n / 16 and sums32 n / 32 entries.
-  void (*round_activations)(const float* x, int64_t n, int8_t* codes, float* scales, int32_t* sums16,
-                            int32_t* sums32) = nullptr;
-  /// What round_activations keeps of one row, as floats; n need not be a multiple of 32.
-  void (*round_trip)(const float* x, int64_t n, float* out) = nullptr;
+  /// One row of n = 32 i columns, rounded in groups of `group` columns (a multiple of 32); sums16 has n / 16,
+  /// scales and sums32 n / 32 entries.
+  void (*round_activations)(const float* x, int64_t n, int64_t group, int8_t* codes, float* scales,
+                            int32_t* sums16, int32_t* sums32) = nullptr;
+  /// What round_activations keeps of one row, as floats; n need not be a multiple of the group.
+  void (*round_trip)(const float* x, int64_t n, int64_t group, float* out) = nullptr;
 
   void (*rms_norm)(const float* x, const float* gain, float epsilon, int64_t n, float* out) = nullptr;
   /// One head vector.

@@ -33,27 +33,28 @@ int64_t rounding_grain(int64_t columns) {
   return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, columns));
 }
 
+template <int kGroup>
 RoundedActivations round_all(const KernelTable& k, ThreadPool& pool, const float* x, int64_t x_stride,
                              int64_t tokens, int64_t columns) {
   const int64_t blocks = columns / 32;
   const int64_t sum_stride = 2 * blocks + 16;
-  int8_t* codes = scratch<int8_t, 0>(tokens * columns);
-  float* scales = scratch<float, 0>(tokens * blocks);
-  int32_t* sums = scratch<int32_t, 0>(2 * tokens * sum_stride);
+  int8_t* codes = scratch<int8_t, kGroup>(tokens * columns);
+  float* scales = scratch<float, kGroup>(tokens * blocks);
+  int32_t* sums = scratch<int32_t, kGroup>(2 * tokens * sum_stride);
   int32_t* sums32 = sums + tokens * sum_stride;
   pool.parallel_for(tokens, rounding_grain(columns), [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t)
-      k.round_activations(x + t * x_stride, columns, codes + t * columns, scales + t * blocks,
+      k.round_activations(x + t * x_stride, columns, kGroup, codes + t * columns, scales + t * blocks,
                           sums + t * sum_stride, sums32 + t * sum_stride);
   });
   return {tokens, columns, codes, scales, sums, sums32, sum_stride};
 }
 
 FloatActivations round_trip_all(const KernelTable& k, ThreadPool& pool, const float* x, int64_t x_stride,
-                                int64_t tokens, int64_t columns) {
+                                int64_t tokens, int64_t columns, int64_t group) {
   float* kept = scratch<float, 1>(tokens * columns);
   pool.parallel_for(tokens, rounding_grain(columns), [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t) k.round_trip(x + t * x_stride, columns, kept + t * columns);
+    for (int64_t t = begin; t < end; ++t) k.round_trip(x + t * x_stride, columns, group, kept + t * columns);
   });
   return {tokens, kept, columns};
 }
@@ -67,6 +68,7 @@ size_t position(const Encoding& e) {
 struct Product {
   const MatmulTarget* target;
   QuantizedProduct quantized;  // null: floats
+  int64_t group;               // columns that are rounded together
   FloatProduct exact;
   int64_t first_panel;  // of all targets' panels in one sequence
 };
@@ -122,6 +124,22 @@ Result<const KernelTable*> default_kernel_table() {
                      isa_name(isa));
 }
 
+std::string_view activation_scheme_name(ActivationScheme scheme) {
+  switch (scheme) {
+    case ActivationScheme::int8_block:
+      return "int8_block";
+    case ActivationScheme::int8_32:
+      return "int8_32";
+    case ActivationScheme::float32:
+      return "float32";
+    case ActivationScheme::int8_32_everywhere:
+      return "int8_32_everywhere";
+    case ActivationScheme::int8_256_everywhere:
+      return "int8_256_everywhere";
+  }
+  return "";
+}
+
 void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
             std::span<const MatmulTarget> targets, const float* x, int64_t x_stride, int64_t tokens) {
   if (targets.empty() || tokens <= 0) return;
@@ -130,23 +148,29 @@ void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
   thread_local std::vector<Product> products;
   products.clear();
   int64_t panels = 0, bytes = 0;
-  bool any_quantized = false, any_float = false;
+  bool any_32 = false, any_256 = false, any_float = false;
   for (const MatmulTarget& target : targets) {
     const size_t i = position(*target.weight.encoding);
     const bool rounded = scheme != ActivationScheme::float32 && k.quantized[i] != nullptr;
-    any_quantized |= rounded;
+    const int64_t group =
+        scheme == ActivationScheme::int8_block ? std::max(32, target.weight.encoding->block) : int64_t{32};
+    any_32 |= rounded && group == 32;
+    any_256 |= rounded && group == 256;
     any_float |= !rounded;
-    products.push_back({&target, rounded ? k.quantized[i] : nullptr, k.exact[i], panels});
+    products.push_back({&target, rounded ? k.quantized[i] : nullptr, group, k.exact[i], panels});
     panels += ceil_div(target.weight.rows, kPanelRows);
     bytes += target.weight.rows * static_cast<int64_t>(target.weight.row_bytes);
   }
   if (panels == 0) return;
 
-  RoundedActivations rounded;
+  RoundedActivations rounded_32, rounded_256;
   FloatActivations floats{tokens, x, x_stride};
-  if (any_quantized) rounded = round_all(k, pool, x, x_stride, tokens, columns);
+  if (any_32) rounded_32 = round_all<32>(k, pool, x, x_stride, tokens, columns);
+  if (any_256) rounded_256 = round_all<256>(k, pool, x, x_stride, tokens, columns);
   if (any_float && scheme == ActivationScheme::int8_32_everywhere)
-    floats = round_trip_all(k, pool, x, x_stride, tokens, columns);
+    floats = round_trip_all(k, pool, x, x_stride, tokens, columns, 32);
+  if (any_float && scheme == ActivationScheme::int8_256_everywhere)
+    floats = round_trip_all(k, pool, x, x_stride, tokens, columns, 256);
 
   const std::span<const Product> all = products;  // the pool's threads have their own thread_local
   const auto run = [&](int64_t begin, int64_t end, int) {
@@ -160,7 +184,7 @@ void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
                             static_cast<int>(std::min<int64_t>(kPanelRows, w.rows - row)), w.columns};
       float* y = all[p].target->y + row;
       if (all[p].quantized)
-        all[p].quantized(rows, rounded, y, all[p].target->y_stride);
+        all[p].quantized(rows, all[p].group == 32 ? rounded_32 : rounded_256, y, all[p].target->y_stride);
       else
         all[p].exact(rows, floats, y, all[p].target->y_stride);
     }

@@ -1,9 +1,9 @@
 // The operations the forward pass is made of, each chosen once per call from the table of the instruction set
 // in use (kernel_table.h), never inside loops.
 //
-// Numbers: weights in any encoding, activations and results in float32. How a product with quantized weights is
-// rounded is the activation scheme (docs/numerics.md); the order of accumulation is the same for one row or many,
-// for any number of threads and any batch, so that results do not depend on them.
+// Numbers: weights in any encoding, activations and results in float32. How a product with quantized weights
+// is rounded is the activation scheme (docs/numerics.md); the order of accumulation is the same for one row
+// or many, for any number of threads and any batch, so that results do not depend on them.
 #pragma once
 
 #include <cstdint>
@@ -24,13 +24,19 @@ const KernelTable* kernel_table(Isa isa);
 /// The table of chosen_isa().
 Result<const KernelTable*> default_kernel_table();
 
-/// How activations are rounded before they meet quantized weights.
+/// How activations are rounded before they meet weights: int8 in [-127, 127] with one float scale per group
+/// of columns, or not at all.
 enum class ActivationScheme {
-  int8_32,  ///< int8 in [-127, 127] with one float scale per 32 columns where weights are quantized; float32
-            ///< where weights are floats. What the fast paths use
-  float32,  ///< never rounded (quantized weights are decoded): the oracle, and calibration
-  int8_32_everywhere  ///< as int8_32, and float weights meet the same rounded activations: the floor of a KL
+  int8_block,  ///< groups as wide as the blocks of the weights' encoding, 32 or 256, which is how llama.cpp
+               ///< rounds them, so that figures compare; float weights meet floats. The default
+  int8_32,     ///< groups of 32 whatever the encoding: the smaller error; float weights meet floats
+  float32,     ///< never rounded (quantized weights are decoded): the oracle, and calibration
+  int8_32_everywhere,  ///< float weights, too, meet activations rounded in groups of 32: the floor of a KL
+  int8_256_everywhere  ///< the same with groups of 256
 };
+
+/// "int8_block" and so on, as --activations takes them and reports name them.
+std::string_view activation_scheme_name(ActivationScheme scheme);
 
 /// A weight matrix in memory: rows x columns, row-major blocks of `encoding`.
 struct WeightView {
@@ -40,15 +46,16 @@ struct WeightView {
   uint64_t row_bytes = 0;
 };
 
-/// y[t * y_stride + r] = sum_k W[r, k] * x[t * x_stride + k] for t < tokens, r < W.rows. Several matrices that read the same x (q/k/v, gate/up) can be given at
-/// once, so that x is rounded once; y[i] belongs to weights[i].
+/// y[t * y_stride + r] = sum_k W[r, k] * x[t * x_stride + k] for t < tokens, r < W.rows. Several matrices
+/// that read the same x (q/k/v, gate/up) can be given at once, so that x is rounded once; y[i] belongs to
+/// weights[i].
 struct MatmulTarget {
   WeightView weight;
   float* y = nullptr;
   int64_t y_stride = 0;
 };
-void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme, std::span<const MatmulTarget> targets,
-            const float* x, int64_t x_stride, int64_t tokens);
+void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
+            std::span<const MatmulTarget> targets, const float* x, int64_t x_stride, int64_t tokens);
 
 /// out = x / sqrt(mean(x^2) + epsilon) * gain, for `rows` rows of n. out may be x.
 void rms_norm(const KernelTable& k, const float* x, const float* gain, float epsilon, int64_t rows, int64_t n,
@@ -57,8 +64,8 @@ void rms_norm(const KernelTable& k, const float* x, const float* gain, float eps
 /// Rotates head vectors in place: x is [tokens, heads, head_dim] with token stride x_stride. cos/sin are
 /// [tokens, rotary_dim / 2] (already scaled for yarn). `interleaved`: pairs (0,1), (2,3)... (GGUF's llama);
 /// else (i, i + rotary_dim / 2) (NeoX).
-void rope(const KernelTable& k, float* x, int64_t x_stride, int64_t tokens, int heads, int head_dim, int rotary_dim,
-          const float* cos, const float* sin, bool interleaved);
+void rope(const KernelTable& k, float* x, int64_t x_stride, int64_t tokens, int heads, int head_dim,
+          int rotary_dim, const float* cos, const float* sin, bool interleaved);
 
 /// gate = silu(gate) * up
 void silu_mul(const KernelTable& k, float* gate, const float* up, int64_t n);

@@ -47,21 +47,22 @@ struct Problem {
   }
 };
 
-/// The scheme int8_32, said once more without vectors.
+/// Rounding in groups of columns, said once more without vectors; one scale for every 32 columns.
 struct Rounded {
   std::vector<int> code;
   std::vector<float> scale;
 };
-Rounded round_reference(const float* x, int64_t n) {
+Rounded round_reference(const float* x, int64_t n, int64_t group) {
   Rounded r{std::vector<int>(static_cast<size_t>(n)),
             std::vector<float>(static_cast<size_t>(ceil_div(n, 32)))};
-  for (int64_t b = 0; b < n; b += 32) {
+  for (int64_t b = 0; b < n; b += group) {
     float largest = 0;
-    for (int64_t i = b; i < std::min(n, b + 32); ++i) largest = std::max(largest, std::fabs(x[i]));
+    for (int64_t i = b; i < std::min(n, b + group); ++i) largest = std::max(largest, std::fabs(x[i]));
     if (largest < 0x1p-100f) continue;
-    r.scale[static_cast<size_t>(b / 32)] = largest / 127.0f;
-    for (int64_t i = b; i < std::min(n, b + 32); ++i)
+    for (int64_t i = b; i < std::min(n, b + group); ++i) {
+      r.scale[static_cast<size_t>(i / 32)] = largest / 127.0f;
       r.code[static_cast<size_t>(i)] = static_cast<int>(std::nearbyintf(x[i] * (127.0f / largest)));
+    }
   }
   return r;
 }
@@ -106,11 +107,14 @@ TYPED_TEST(QuantizedMatmulTest, RoundedProductIsTheExactSumWithinItsBound) {
   for (const KernelTable* k : all_tables())
     for (const Shape& shape : shapes<E>()) {
       const Problem<E> problem(shape);
-      const auto y = problem.product(*k, pool, ActivationScheme::int8_32);
+      const bool by_block = E::kBlock == 256 && shape.tokens % 2 == 1;  // both schemes come up
+      const auto y =
+          problem.product(*k, pool, by_block ? ActivationScheme::int8_block : ActivationScheme::int8_32);
       const auto* blocks = reinterpret_cast<const typename E::Block*>(problem.weights.data());
       const int64_t per_row = shape.columns / E::kBlock;
       for (int64_t t = 0; t < shape.tokens; t += 1 + t / 4) {
-        const Rounded a = round_reference(&problem.x[Problem<E>::size(t, shape.columns)], shape.columns);
+        const Rounded a = round_reference(&problem.x[Problem<E>::size(t, shape.columns)], shape.columns,
+                                          by_block ? 256 : 32);
         for (int64_t r = 0; r < shape.rows; ++r) {
           double sum = 0, magnitude = 0;
           for (int64_t b = 0; b < per_row; ++b) {
@@ -149,14 +153,16 @@ TYPED_TEST(MatmulTest, FloatProductIsTheExactSumWithinItsBound) {
       const Problem<E> problem(shape);
       std::vector<float> w(Problem<E>::size(shape.rows, shape.columns));
       encoding_of<E>().decode(problem.weights.data(), w.data(), shape.rows * shape.columns);
-      for (auto scheme : {ActivationScheme::float32, ActivationScheme::int8_32_everywhere}) {
-        if (scheme == ActivationScheme::int8_32_everywhere && !E::kFloat) continue;
+      for (auto scheme : {ActivationScheme::float32, ActivationScheme::int8_32_everywhere,
+                          ActivationScheme::int8_256_everywhere}) {
+        if (scheme != ActivationScheme::float32 && !E::kFloat) continue;
         const auto y = problem.product(*k, pool, scheme);
         for (int64_t t = 0; t < shape.tokens; t += 1 + t / 4) {
           std::vector<float> x(problem.x.begin() + t * shape.columns,
                                problem.x.begin() + (t + 1) * shape.columns);
-          if (scheme == ActivationScheme::int8_32_everywhere) {
-            const Rounded a = round_reference(x.data(), shape.columns);
+          if (scheme != ActivationScheme::float32) {
+            const int64_t group = scheme == ActivationScheme::int8_32_everywhere ? 32 : 256;
+            const Rounded a = round_reference(x.data(), shape.columns, group);
             for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(a.code[i]) * a.scale[i / 32];
           }
           for (int64_t r = 0; r < shape.rows; ++r) {
@@ -181,8 +187,8 @@ TYPED_TEST(MatmulTest, FloatProductIsTheExactSumWithinItsBound) {
 TYPED_TEST(MatmulTest, BitsDependOnNeitherInstructionSetNorThreadsNorBatchNorSplit) {
   using E = TypeParam;
   ThreadPool one(1), three(3);
-  for (auto scheme :
-       {ActivationScheme::int8_32, ActivationScheme::float32, ActivationScheme::int8_32_everywhere})
+  for (auto scheme : {ActivationScheme::int8_block, ActivationScheme::int8_32, ActivationScheme::float32,
+                      ActivationScheme::int8_32_everywhere})
     for (const Shape& shape : shapes<E>()) {
       const Problem<E> problem(shape);
       const auto expected = problem.product(portable_table(), one, scheme);
@@ -273,8 +279,8 @@ TEST(Matmul, TargetsOfDifferentEncodingsShareTheirActivations) {
   const Problem<Q6_K> b({24, 512, 7});
   const Problem<BF16> c({9, 512, 7});
   for (const KernelTable* k : all_tables())
-    for (auto scheme :
-         {ActivationScheme::int8_32, ActivationScheme::float32, ActivationScheme::int8_32_everywhere}) {
+    for (auto scheme : {ActivationScheme::int8_block, ActivationScheme::int8_32, ActivationScheme::float32,
+                        ActivationScheme::int8_32_everywhere}) {
       std::vector<float> ya(7 * 40), yb(7 * 24), yc(7 * 9);
       const MatmulTarget targets[] = {
           {a.view(), ya.data(), 40}, {b.view(), yb.data(), 24}, {c.view(), yc.data(), 9}};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "kernels/kernels.h"
@@ -180,6 +181,16 @@ class LockStep {
   int64_t vocabulary_;
 };
 
+/// The candidate's rounding of activations, for float weights to meet: groups of 256 where it has such
+/// blocks.
+ActivationScheme rounding_of(const Engine& candidate) {
+  const auto& tensors = candidate.checkpoint().tensors;
+  const bool wide = std::ranges::any_of(tensors, [](const Tensor& t) { return t.encoding->block == 256; });
+  return wide && candidate.activation_scheme() == activation_scheme_name(ActivationScheme::int8_block)
+             ? ActivationScheme::int8_256_everywhere
+             : ActivationScheme::int8_32_everywhere;
+}
+
 }  // namespace
 
 Result<PerplexityResult> measure_perplexity(const Context& context, Engine& candidate, Engine* reference,
@@ -213,8 +224,7 @@ Result<PerplexityResult> measure_perplexity(const Context& context, Engine& cand
   };
   CARAT_DO(add_runner(candidate, candidate.new_session()));
   if (reference) CARAT_DO(add_runner(*reference, reference->new_session()));
-  if (options.floor)
-    CARAT_DO(add_runner(*reference, reference->new_session(ActivationScheme::int8_32_everywhere)));
+  if (options.floor) CARAT_DO(add_runner(*reference, reference->new_session(rounding_of(candidate))));
 
   std::optional<TokenId> bos;
   if (candidate.wants_bos()) bos = candidate.tokenizer()->bos();
@@ -224,7 +234,13 @@ Result<PerplexityResult> measure_perplexity(const Context& context, Engine& cand
 
   result.tokens = static_cast<int64_t>(scored.nll.size());
   result.score = text_score(scored.nll);
-  if (reference) result.comparison = compare(scored);
+  if (reference) {
+    result.comparison = compare(scored);
+    const int64_t rows = result.tokens / result.chunks;
+    for (auto row = scored.kl.begin(); row != scored.kl.end(); row += rows)
+      result.comparison->kl_per_chunk.push_back(std::accumulate(row, row + rows, 0.0) /
+                                                static_cast<double>(rows));
+  }
   return result;
 }
 

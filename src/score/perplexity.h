@@ -43,6 +43,7 @@ struct ReferenceComparison {
   /// KL(reference || reference whose float weights meet activations rounded as quantized weights do): what a
   /// candidate with perfect weights would show.
   std::optional<Distribution> floor;
+  std::vector<double> kl_per_chunk;  ///< means, in order: what paired comparisons of two files need
 };
 
 struct PerplexityResult {

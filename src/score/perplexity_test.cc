@@ -119,8 +119,8 @@ TEST_F(PerplexityTest, EveryFigureAgreesWithItsDefinition) {
     std::vector<TokenId> chunk(tokens.begin() + 32 * i, tokens.begin() + 32 * (i + 1));
     const std::vector<TokenId> next(chunk.begin() + 1, chunk.end());
     chunk[0] = 1;
-    const auto c = chunk_logits(*candidate, chunk, ActivationScheme::int8_32);
-    const auto p = chunk_logits(*reference, chunk, ActivationScheme::int8_32);
+    const auto c = chunk_logits(*candidate, chunk, ActivationScheme::int8_block);
+    const auto p = chunk_logits(*reference, chunk, ActivationScheme::int8_block);
     const auto f = chunk_logits(*reference, chunk, ActivationScheme::int8_32_everywhere);
     for (int64_t j = 16; j <= 30; ++j) {
       const float *cj = c.data() + j * vocabulary, *pj = p.data() + j * vocabulary;

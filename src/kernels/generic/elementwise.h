@@ -33,46 +33,56 @@ struct Elementwise {
     return S::select_less(x, lowest, S::zero(), S::mul(p, S::from_bits(power)));
   }
 
-  /// Below this a block of 32 activations counts as zero: its scale's inverse would not be finite.
+  /// Below this a group of activations counts as zero: its scale's inverse would not be finite.
   static constexpr float kSmallest = 0x1p-100f;
 
-  struct Rounded {
-    I low, high;  ///< codes
-    float scale;
+  /// How the activations of one group are rounded: code = round(x * inverse), value = code * scale.
+  struct GroupScale {
+    float inverse, scale;
   };
-  static CARAT_ALWAYS_INLINE Rounded round_block(F low, F high) {
+  static CARAT_ALWAYS_INLINE GroupScale group_scale(const float* x, int64_t n) {
     const I magnitude = S::set_i(0x7fffffff);
     // As integers, magnitudes order like the numbers, with infinity and NaN above all.
-    const int32_t largest_bits =
-        S::max_of_lanes_i(S::max_i(S::and_i(S::bits(low), magnitude), S::and_i(S::bits(high), magnitude)));
+    I largest_lanes = S::set_i(0);
+    for (int64_t i = 0; i < n; i += 16)
+      largest_lanes = S::max_i(largest_lanes, S::and_i(S::bits(S::load_n(x + i, n - i)), magnitude));
+    const int32_t largest_bits = S::max_of_lanes_i(largest_lanes);
     float largest;
     __builtin_memcpy(&largest, &largest_bits, 4);
-    if (!(largest >= kSmallest && largest_bits < 0x7f800000)) {
-      const float scale = largest_bits < 0x7f800000 ? 0.0f : __builtin_nanf("");
-      return {S::set_i(0), S::set_i(0), scale};
-    }
-    const F inverse = S::set(127.0f / largest);
-    return {S::round(S::mul(low, inverse)), S::round(S::mul(high, inverse)), largest / 127.0f};
+    if (largest_bits >= 0x7f800000) return {0.0f, __builtin_nanf("")};
+    if (!(largest >= kSmallest)) return {0.0f, 0.0f};
+    return {127.0f / largest, largest / 127.0f};
+  }
+  /// Codes of 16 activations. NaN and infinity become code 0 under a scale that is NaN.
+  static CARAT_ALWAYS_INLINE I round_codes(F x, GroupScale g) {
+    return g.inverse == 0.0f ? S::set_i(0) : S::round(S::mul(x, S::set(g.inverse)));
   }
 
-  static void round_activations(const float* x, int64_t n, int8_t* codes, float* scales, int32_t* sums16,
-                                int32_t* sums32) {
-    for (int64_t b = 0; b < n / 32; ++b) {
-      const Rounded r = round_block(S::load(x + 32 * b), S::load(x + 32 * b + 16));
-      S::store_i8(r.low, codes + 32 * b);
-      S::store_i8(r.high, codes + 32 * b + 16);
-      scales[b] = r.scale;
-      sums16[2 * b] = S::sum_of_lanes_i(r.low);
-      sums16[2 * b + 1] = S::sum_of_lanes_i(r.high);
-      sums32[b] = sums16[2 * b] + sums16[2 * b + 1];
+  static void round_activations(const float* x, int64_t n, int64_t group, int8_t* codes, float* scales,
+                                int32_t* sums16, int32_t* sums32) {
+    for (int64_t begin = 0; begin < n; begin += group) {
+      const int64_t end = begin + group < n ? begin + group : n;
+      const GroupScale g = group_scale(x + begin, end - begin);
+      for (int64_t b = begin / 32; b < end / 32; ++b) {
+        const I low = round_codes(S::load(x + 32 * b), g);
+        const I high = round_codes(S::load(x + 32 * b + 16), g);
+        S::store_i8(low, codes + 32 * b);
+        S::store_i8(high, codes + 32 * b + 16);
+        scales[b] = g.scale;
+        sums16[2 * b] = S::sum_of_lanes_i(low);
+        sums16[2 * b + 1] = S::sum_of_lanes_i(high);
+        sums32[b] = sums16[2 * b] + sums16[2 * b + 1];
+      }
     }
   }
 
-  static void round_trip(const float* x, int64_t n, float* out) {
-    for (int64_t i = 0; i < n; i += 32) {
-      const Rounded r = round_block(S::load_n(x + i, n - i), S::load_n(x + i + 16, n - i - 16));
-      S::store_n(S::mul(S::convert(r.low), S::set(r.scale)), out + i, n - i);
-      S::store_n(S::mul(S::convert(r.high), S::set(r.scale)), out + i + 16, n - i - 16);
+  static void round_trip(const float* x, int64_t n, int64_t group, float* out) {
+    for (int64_t begin = 0; begin < n; begin += group) {
+      const int64_t end = begin + group < n ? begin + group : n;
+      const GroupScale g = group_scale(x + begin, end - begin);
+      for (int64_t i = begin; i < end; i += 16)
+        S::store_n(S::mul(S::convert(round_codes(S::load_n(x + i, end - i), g)), S::set(g.scale)), out + i,
+                   end - i);
     }
   }
 

@@ -1,0 +1,13 @@
+// Options that every verb which runs a model has.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "kernels/kernels.h"
+
+namespace carat {
+
+/// --activations int8_block | int8_32 | float32
+void add_activations_option(CLI::App& app, ActivationScheme& scheme);
+
+}  // namespace carat
