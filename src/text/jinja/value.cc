@@ -266,6 +266,8 @@ void TextBuilder::append_repr(const Value& v, int depth) {
     }
     return append("}", true);
   }
+  if (const Function* f = v.function(); f && f->macro)
+    return append(fmt::format("<Macro '{}'>", f->name), true);
   append(fmt::format("<{}>", type_name(v)), true);
 }
 
