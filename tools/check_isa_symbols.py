@@ -21,7 +21,9 @@ WEAK = re.compile(r"^[0-9a-f]+ ([WVu]) (.+)$")
 def weak_symbols(path):
     """Names of the weak symbols that an object defines (not those it only refers to)."""
     out = subprocess.run(["nm", "-C", "--defined-only", path], check=True, capture_output=True, text=True).stdout
-    return [m.group(2) for m in map(WEAK.match, out.splitlines()) if m]
+    # DW.ref.* are unoptimised builds' pointers to exception handling: data.
+    names = [m.group(2) for m in map(WEAK.match, out.splitlines()) if m]
+    return [name for name in names if not name.startswith("DW.ref.")]
 
 
 def uses_wide_registers(path):

@@ -5,7 +5,6 @@
 // replaces what it has faster: an encoding without a fast path still works everywhere.
 #pragma once
 
-#include <array>
 #include <cstdint>
 
 #include "encodings/all.h"
@@ -62,9 +61,9 @@ struct KernelTable {
   Isa isa = Isa::portable;
 
   /// By position in AllEncodings; null for float encodings.
-  std::array<QuantizedProduct, AllEncodings::kCount> quantized{};
+  QuantizedProduct quantized[AllEncodings::kCount] = {};
   /// By position in AllEncodings; weights are decoded exactly, whatever their encoding.
-  std::array<FloatProduct, AllEncodings::kCount> exact{};
+  FloatProduct exact[AllEncodings::kCount] = {};
 
   /// One row of n = 32 i columns, rounded in groups of `group` columns (a multiple of 32); sums16 has n / 16,
   /// scales and sums32 n / 32 entries.

@@ -145,9 +145,12 @@ template <class S>
 struct FloatProducts {
   static constexpr void add_to(KernelTable& table) {
     for (FloatProduct& product : table.exact) product = &FloatProductOf<S, LoadF32>::template run<true>;
-    table.exact[AllEncodings::index_of<F32>()] = &FloatProductOf<S, LoadF32>::template run<false>;
-    table.exact[AllEncodings::index_of<F16>()] = &FloatProductOf<S, LoadF16>::template run<false>;
-    table.exact[AllEncodings::index_of<BF16>()] = &FloatProductOf<S, LoadBF16>::template run<false>;
+    table.exact[std::integral_constant<size_t, AllEncodings::index_of<F32>()>::value] =
+        &FloatProductOf<S, LoadF32>::template run<false>;
+    table.exact[std::integral_constant<size_t, AllEncodings::index_of<F16>()>::value] =
+        &FloatProductOf<S, LoadF16>::template run<false>;
+    table.exact[std::integral_constant<size_t, AllEncodings::index_of<BF16>()>::value] =
+        &FloatProductOf<S, LoadBF16>::template run<false>;
   }
 };
 

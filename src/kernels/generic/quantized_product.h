@@ -220,7 +220,10 @@ struct QuantizedProductOf {
 /// Enters the products of the encodings E into a table.
 template <class S, class... E>
 constexpr void set_products(KernelTable& table) {
-  ((table.quantized[AllEncodings::index_of<E>()] = &QuantizedProductOf<S, E>::run), ...);
+  // Constants, lest an unoptimised build emits index_of from inside the region.
+  ((table.quantized[std::integral_constant<size_t, AllEncodings::index_of<E>()>::value] =
+        &QuantizedProductOf<S, E>::run),
+   ...);
 }
 
 }  // namespace
