@@ -459,11 +459,15 @@ Value word_count(Interpreter& in, const Value& v, const Arguments&) {
   const Value text = to_text(in, v);
   size_t words = 0;
   bool inside = false;
-  for (const char c : text.text()->bytes) {
-    const bool letter =
-        static_cast<uint8_t>(c) >= 0x80 || std::isalnum(static_cast<unsigned char>(c)) || c == '_';
-    words += letter && !inside ? 1 : 0;
-    inside = letter;
+  const std::string& s = text.text()->bytes;
+  in.budget().take_steps(s.size() / 8);
+  for (size_t at = 0; at < s.size();) {
+    const size_t n = utf8_length(s, at);
+    const uint32_t c = n == 0 ? 0 : utf8_code_point(s, at, n);
+    const bool belongs = is_letter(c) || is_number(c) || c == '_';
+    words += belongs && !inside ? 1 : 0;
+    inside = belongs;
+    at += std::max<size_t>(1, n);
   }
   return words;
 }

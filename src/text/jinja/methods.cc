@@ -21,14 +21,6 @@ int64_t count_argument(const Value* v, int64_t otherwise) {
 bool is_decimal(uint32_t c) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_ND;
 }
-bool is_letter(uint32_t c) {
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
-}
-bool is_number(uint32_t c) {
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO;
-}
 
 /// Whether the text has characters and all are of a kind.
 template <class Is>
@@ -322,9 +314,13 @@ const Method text_methods[] = {
        return std::ranges::all_of(self(f).bytes, [](char c) { return static_cast<uint8_t>(c) < 0x80; });
      }},
     {"isupper",
-     [](Interpreter&, const Function& f, const Arguments&) -> Value { return has_case(self(f), Case::upper); }},
+     [](Interpreter&, const Function& f, const Arguments&) -> Value {
+       return has_case(self(f), Case::upper);
+     }},
     {"islower",
-     [](Interpreter&, const Function& f, const Arguments&) -> Value { return has_case(self(f), Case::lower); }},
+     [](Interpreter&, const Function& f, const Arguments&) -> Value {
+       return has_case(self(f), Case::lower);
+     }},
 };
 
 const Method dict_methods[] = {

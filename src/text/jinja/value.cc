@@ -224,6 +224,16 @@ bool is_space(uint32_t c) {
          c == 0x3000;
 }
 
+bool is_letter(uint32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_LO;
+}
+
+bool is_number(uint32_t c) {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO;
+}
+
 Value TextBuilder::finish(bool markup) {
   Share share(budget_, 2 * bytes_.size());
   return std::shared_ptr<const Text>(
@@ -275,6 +285,7 @@ void TextBuilder::append_text_repr(const Text& t) {
   const bool has_single = t.bytes.find('\'') != std::string::npos;
   const bool has_double = t.bytes.find('"') != std::string::npos;
   const char quote = has_single && !has_double ? '"' : '\'';
+  if (t.markup) append("Markup(", true);
   append(std::string_view(&quote, 1), true);
   for (size_t at = 0; at < t.size();) {
     const size_t n = utf8_length(t.bytes, at);
@@ -302,6 +313,7 @@ void TextBuilder::append_text_repr(const Text& t) {
     at += n == 0 ? 1 : n;
   }
   append(std::string_view(&quote, 1), true);
+  if (t.markup) append(")", true);
 }
 
 Value make_text(Budget& budget, std::string_view s, bool trusted) {

@@ -187,6 +187,9 @@ std::vector<uint32_t> character_offsets(std::string_view text);
 size_t character_count(std::string_view text);
 /// Python's str.isspace() for one character.
 bool is_space(uint32_t c);
+/// Python's str.isalpha() and str.isnumeric() for one character, by Unicode's general category.
+bool is_letter(uint32_t c);
+bool is_number(uint32_t c);
 
 /// Collects text with its trust, counted against a budget as it grows.
 class TextBuilder {
