@@ -15,7 +15,7 @@ for group in "${@:-build}"; do
       packages+=(g++ cmake ninja-build pkg-config libboost1.81-dev libcli11-dev libfmt-dev libssl-dev
                  libxxhash-dev libpcre2-dev libtomlplusplus-dev libutf8proc-dev ca-certificates python3 python3-venv)
       ;;
-    tests) packages+=(libgtest-dev librapidcheck-dev clang-format binutils git) ;;
+    tests) packages+=(libgtest-dev clang-format binutils) ;;
     clang) packages+=(clang libclang-rt-14-dev llvm) ;;
     *)
       echo "install_deps.sh: unknown group '$group' (build, tests, clang)" >&2
