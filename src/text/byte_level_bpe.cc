@@ -1,12 +1,12 @@
 // Byte-level BPE: each word's bytes become symbols, and the pair of neighbours with the lowest merge rank
-// (leftmost among equals) is merged until none has a rank (Sennrich et al. 2016; GPT-2). A heap of candidate
+// (leftmost among equals) is merged until none has a rank (Sennrich et al. 2016; GPT-2). A queue of candidate
 // pairs over a linked list makes that O(n log n), whatever the word's length.
 #include <algorithm>
-#include <queue>
 
 #include "base/checked.h"
 #include "containers/quote.h"
 #include "text/byte_alphabet.h"
+#include "text/merge_queue.h"
 #include "text/text_model.h"
 
 #include <utf8proc.h>
@@ -184,24 +184,22 @@ Status ByteLevelBpe::encode_word(std::string_view word, std::vector<TokenId>& ou
     nodes[static_cast<size_t>(i)] = {byte_symbols_[static_cast<uint8_t>(word[static_cast<size_t>(i)])], i - 1,
                                      i + 1 < count ? i + 1 : -1};
   }
-  // Rank above, position of the left symbol below: the order of merging. An entry whose pair has changed
-  // meanwhile is dropped when it comes up.
-  std::vector<uint64_t> heap;
+  // By rank and position of the left symbol. An entry whose pair has changed meanwhile is dropped when it
+  // comes up.
+  MergeQueue queue;
   const auto push = [&](int32_t left) {
     const int32_t right = left < 0 ? -1 : nodes[static_cast<size_t>(left)].next;
     if (right < 0) return;
     const int32_t rank =
         merges_.rank(nodes[static_cast<size_t>(left)].symbol, nodes[static_cast<size_t>(right)].symbol);
     if (rank < 0) return;
-    heap.push_back(uint64_t{static_cast<uint32_t>(rank)} << 32 | static_cast<uint32_t>(left));
-    std::ranges::push_heap(heap, std::greater{});
+    queue.push(static_cast<uint32_t>(rank), static_cast<uint32_t>(left));
   };
   for (int32_t i = 0; i + 1 < count; ++i) push(i);
-  while (!heap.empty()) {
-    std::ranges::pop_heap(heap, std::greater{});
-    const Merge& merge = merges_[static_cast<uint32_t>(heap.back() >> 32)];
-    const auto left = static_cast<int32_t>(heap.back() & 0xffffffffu);
-    heap.pop_back();
+  while (!queue.empty()) {
+    const auto [rank, place] = queue.pop();
+    const Merge& merge = merges_[rank];
+    const auto left = static_cast<int32_t>(place);
     Node& node = nodes[static_cast<size_t>(left)];
     if (node.symbol != merge.left || node.next < 0) continue;
     Node& right = nodes[static_cast<size_t>(node.next)];

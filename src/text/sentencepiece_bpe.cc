@@ -2,7 +2,9 @@
 // concatenation is a token the pair with the highest score (leftmost among equals) is merged. Characters that
 // are no token go out as byte tokens <0xHH>.
 #include <algorithm>
+#include <bit>
 
+#include "text/merge_queue.h"
 #include "text/text_model.h"
 
 namespace carat {
@@ -38,6 +40,12 @@ Character character_at(std::string_view text, size_t at) {
   const size_t n = utf8_length(text, at);
   if (n == 0) return {1, 0x110000u + static_cast<uint8_t>(text[at])};
   return {n, utf8_code_point(text, at, n)};
+}
+
+/// Rises as the score falls. A zero has one order, whatever its sign; the vocabulary has no NaN.
+uint32_t order_of_score(float score) {
+  const auto bits = std::bit_cast<uint32_t>(score + 0.0f);
+  return bits & 0x80000000u ? bits : 0x7fffffffu - bits;
 }
 
 class SentencePieceBpe final : public TextModel {
@@ -134,15 +142,9 @@ void SentencePieceBpe::encode_piece(std::string_view escaped, bool& after_unknow
   }
   nodes.back().next = -1;
 
-  struct Candidate {
-    float score;
-    int32_t left;
-    uint32_t length;  ///< of both together: tells whether the pair has changed meanwhile
-  };
-  const auto later = [](const Candidate& a, const Candidate& b) {
-    return a.score < b.score || (a.score == b.score && a.left > b.left);
-  };
-  std::vector<Candidate> heap;
+  // By score, highest first, and position of the left symbol; with it goes the length of both together, which
+  // tells whether the pair has changed meanwhile.
+  MergeQueue queue;
   const auto text_of = [&](uint32_t begin, uint32_t length) { return escaped.substr(begin, length); };
   const auto push = [&](int32_t left) {
     if (left < 0 || nodes[static_cast<size_t>(left)].next < 0) return;
@@ -151,24 +153,24 @@ void SentencePieceBpe::encode_piece(std::string_view escaped, bool& after_unknow
     if (length > longest_) return;
     const TokenId id = vocabulary_.texts.find(text_of(a.begin, length));
     if (id < 0) return;
-    heap.push_back({vocabulary_.scores[static_cast<size_t>(id)], left, length});
-    std::ranges::push_heap(heap, later);
+    queue.push(order_of_score(vocabulary_.scores[static_cast<size_t>(id)]),
+               uint64_t{static_cast<uint32_t>(left)} << 32 | length);
   };
   for (int32_t i = 0; i + 1 < static_cast<int32_t>(nodes.size()); ++i) push(i);
-  while (!heap.empty()) {
-    std::ranges::pop_heap(heap, later);
-    const Candidate best = heap.back();
-    heap.pop_back();
-    Node& node = nodes[static_cast<size_t>(best.left)];
+  while (!queue.empty()) {
+    const uint64_t place = queue.pop().second;
+    const auto left = static_cast<int32_t>(place >> 32);
+    const auto length = static_cast<uint32_t>(place);
+    Node& node = nodes[static_cast<size_t>(left)];
     if (node.length == 0 || node.next < 0) continue;
     Node& right = nodes[static_cast<size_t>(node.next)];
-    if (node.length + right.length != best.length) continue;
-    node.length = best.length;
+    if (node.length + right.length != length) continue;
+    node.length = length;
     right.length = 0;
     node.next = right.next;
-    if (node.next >= 0) nodes[static_cast<size_t>(node.next)].previous = best.left;
+    if (node.next >= 0) nodes[static_cast<size_t>(node.next)].previous = left;
     push(node.previous);
-    push(best.left);
+    push(left);
   }
 
   for (int32_t i = 0; i >= 0; i = nodes[static_cast<size_t>(i)].next) {
