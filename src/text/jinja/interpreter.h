@@ -46,7 +46,25 @@ class Interpreter {
 
  private:
   enum class Flow { next, break_, continue_ };
-  class Depth;
+
+  /// Counts how deep evaluation is, which recursion of macros would take past the stack.
+  class Depth {
+   public:
+    explicit Depth(Interpreter& in) : in_(in) {
+      in.budget_.take_steps();
+      if (++in.depth_ > max_depth) {
+        --in.depth_;
+        fail("the template calls or nests too deeply");
+      }
+    }
+    ~Depth() { --in_.depth_; }
+    Depth(const Depth&) = delete;
+    Depth& operator=(const Depth&) = delete;
+
+   private:
+    static constexpr int max_depth = 600;
+    Interpreter& in_;
+  };
 
   Value evaluate(const Expression& e);
   Value evaluate_compare(const Expression& e);
