@@ -92,6 +92,9 @@ Result<std::unique_ptr<PartialFile>> PartialFile::open(const Plan& plan) {
   out->path_ = plan.path;
   out->sync_bytes_ = plan.sync_bytes;
   struct stat st;
+  // The rename at the end would replace a device such as /dev/null by a regular file.
+  if (::stat(plan.path.c_str(), &st) == 0 && !S_ISREG(st.st_mode))
+    return usage_error("{} exists and is not a regular file; choose another output", plan.path);
   const bool exists = ::lstat(out->partial().c_str(), &st) == 0;
   if (exists && !plan.resume && !plan.discard) {
     return usage_error("{} is left from an unfinished run: resume that run (--resume) or delete the file",

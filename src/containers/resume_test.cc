@@ -1,5 +1,6 @@
 // A writer that is killed, and the one that goes on after it.
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -249,6 +250,17 @@ TEST(Resume, a_journal_left_alone_is_not_believed) {
   auto writer = create_gguf(path, metadata(false), plan(), resuming());
   ASSERT_TRUE(writer.ok());
   EXPECT_EQ((*writer)->completed(), 0u);
+}
+
+TEST(Resume, an_output_that_is_no_regular_file_is_refused) {
+  TempDirectory dir;
+  const std::string path = dir / "pipe";  // stands for /dev/null, which a rename would replace
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  const auto writer = create_gguf(path, metadata(false), plan(), resuming());
+  ASSERT_FALSE(writer.ok());
+  EXPECT_EQ(writer.error().code, Code::usage);
+  EXPECT_TRUE(std::filesystem::is_fifo(path));
+  EXPECT_FALSE(std::filesystem::exists(path + ".partial"));
 }
 
 }  // namespace
