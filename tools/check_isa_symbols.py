@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 WIDE = ("avx2", "avx512")
-WEAK = re.compile(r"^[0-9a-f]+ ([WVu]) (.+)$")
+WEAK = re.compile(r"^[0-9a-f]+ (W) (.+)$")  # V and u are data, which have no instruction set
 
 
 def weak_symbols(path):

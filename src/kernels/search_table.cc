@@ -1,6 +1,25 @@
 #include "kernels/search_table.h"
 
+#include <algorithm>
+
+#include "encodings/encoding.h"
+
 namespace carat {
+
+void RoundingError::add(const RoundingError& o) {
+  squared_error += o.squared_error;
+  squared_weight += o.squared_weight;
+  weighted_error += o.weighted_error;
+  max_error = std::max(max_error, o.max_error);
+  underflows += o.underflows;
+  overflows += o.overflows;
+  not_finite += o.not_finite;
+}
+
+size_t search_position(const Encoding& encoding) {
+  const auto all = all_encodings();
+  return static_cast<size_t>(std::ranges::find(all, &encoding) - all.begin());
+}
 
 const SearchTable& search_table(Isa isa) {
   switch (isa) {

@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "encodings/all.h"
+#include "kernels/rounding_error.h"
 
 namespace carat {
 
@@ -28,11 +29,25 @@ struct SearchArgs {
 
 using SearchRows = void (*)(const SearchArgs& args);
 
+/// n values as floats, exactly as Encoding::decode gives them.
+using DecodeValues = void (*)(const uint8_t* in, float* out, int64_t n);
+
+/// Adds what one row of n weights lost on becoming `rounded`. importance: n numbers, or null for 1. Weights
+/// or results that are not finite are counted, not summed.
+using MeasureRow = void (*)(const float* weights, const float* rounded, int64_t n, const float* importance,
+                            RoundingError& error);
+
 struct SearchTable {
-  /// By position in AllEncodings; null for float encodings.
+  // By position in AllEncodings. Float encodings have nothing to search: both functions convert.
   std::array<SearchRows, AllEncodings::kCount> nearest{};
   std::array<SearchRows, AllEncodings::kCount> search{};
+  std::array<DecodeValues, AllEncodings::kCount> decode{};
+  MeasureRow measure = nullptr;
+  MeasureRow measure_floats = nullptr;  ///< also counts underflows
 };
+
+/// Where an encoding that carat decodes stands in those arrays.
+size_t search_position(const Encoding& encoding);
 
 /// The table of an instruction set that this processor has.
 const SearchTable& search_table(Isa isa);

@@ -6,6 +6,8 @@
 #include <future>
 
 #include "base/digest.h"
+#include "kernels/kernel_table.h"
+#include "kernels/search_table.h"
 
 namespace carat {
 namespace {
@@ -47,7 +49,6 @@ class Stream {
   Status read(Slab& slab);
   Status compute(Slab& slab);
   Status write(Slab& slab);
-  void decode(const Slab& slab);
   void round(Slab& slab, const Rounder& rounder);
   uint64_t count_not_finite(const Slab& slab);
   Status check(const Slab& slab) const;
@@ -64,8 +65,7 @@ class Stream {
 
   size_t next_tensor_ = 0;
   int64_t next_row_ = 0;
-  std::vector<float> weights_;  // of the slab being computed
-  Sha256 read_digest_;          // of the tensor being read, computed, written
+  Sha256 read_digest_;  // of the tensor being read, computed, written
   RoundingError error_;
   Xxh3 written_digest_;
   uint64_t weights_done_ = 0;
@@ -104,17 +104,6 @@ Status Stream::read(Slab& slab) {
   return {};
 }
 
-void Stream::decode(const Slab& slab) {
-  const Tensor& t = checkpoint_.tensors[slab.tensor];
-  const int64_t columns = t.columns();
-  weights_.resize(static_cast<size_t>(slab.rows * columns));
-  context_.pool.parallel_for(
-      slab.rows, std::max<int64_t>(1, kDecodeGrain / columns), [&](int64_t begin, int64_t end, int) {
-        t.encoding->decode(slab.source.data() + static_cast<uint64_t>(begin) * t.row_bytes(),
-                           weights_.data() + begin * columns, (end - begin) * columns);
-      });
-}
-
 void Stream::round(Slab& slab, const Rounder& rounder) {
   const Tensor& t = checkpoint_.tensors[slab.tensor];
   const Encoding& to = *work_.plan.tensors[slab.tensor].to;
@@ -122,20 +111,29 @@ void Stream::round(Slab& slab, const Rounder& rounder) {
   const int64_t unit = unit_rows(t);
   slab.rounded.resize(static_cast<uint64_t>(slab.rows) * to.row_bytes(columns));
   for (int64_t r = 0; r < slab.rows; r += unit)
-    error_.add(rounder.round(context_, kernels_, to, weights_.data() + r * columns,
-                             std::min(unit, slab.rows - r), columns, {},
-                             slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
+    error_.add(rounder.round(context_, kernels_, to,
+                             {t.encoding, slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(),
+                              std::min(unit, slab.rows - r), columns},
+                             {}, slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
   slab.out = slab.rounded;
 }
 
 uint64_t Stream::count_not_finite(const Slab& slab) {
-  const int64_t columns = checkpoint_.tensors[slab.tensor].columns();
+  const Tensor& t = checkpoint_.tensors[slab.tensor];
+  const SearchTable& table = search_table(kernels_.isa);
+  const DecodeValues decode = table.decode[search_position(*t.encoding)];
+  const int64_t columns = t.columns();
   std::atomic<uint64_t> count{0};
-  context_.pool.parallel_for(slab.rows * columns, kDecodeGrain, [&](int64_t begin, int64_t end, int) {
-    uint64_t n = 0;
-    for (int64_t i = begin; i < end; ++i) n += !std::isfinite(weights_[static_cast<size_t>(i)]);
-    if (n > 0) count += n;
-  });
+  context_.pool.parallel_for(
+      slab.rows, std::max<int64_t>(1, kDecodeGrain / columns), [&](int64_t begin, int64_t end, int) {
+        std::vector<float> row(static_cast<size_t>(columns));
+        RoundingError error;
+        for (int64_t r = begin; r < end; ++r) {
+          decode(slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(), row.data(), columns);
+          table.measure(row.data(), row.data(), columns, nullptr, error);
+        }
+        if (error.not_finite > 0) count += error.not_finite;
+      });
   return count;
 }
 
@@ -156,12 +154,10 @@ Status Stream::check(const Slab& slab) const {
 
 Status Stream::compute(Slab& slab) {
   const Rounder* rounder = work_.rounders[slab.tensor];
-  const bool readable = checkpoint_.tensors[slab.tensor].encoding->can_decode();
-  if (readable) decode(slab);
   if (rounder) {
     round(slab, *rounder);
   } else {
-    if (readable) error_.not_finite += count_not_finite(slab);
+    if (checkpoint_.tensors[slab.tensor].encoding->can_decode()) error_.not_finite += count_not_finite(slab);
     slab.out = slab.source;
   }
   CARAT_DO(check(slab));

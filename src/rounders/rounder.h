@@ -9,20 +9,15 @@
 #include "base/context.h"
 #include "encodings/encoding.h"
 #include "kernels/kernels.h"
+#include "kernels/rounding_error.h"
 
 namespace carat {
 
-/// What was lost: sums over the rounded elements, in double, added up in row order.
-struct RoundingError {
-  double squared_error = 0;   ///< sum (w - q)^2
-  double squared_weight = 0;  ///< sum w^2
-  double weighted_error = 0;  ///< sum importance * (w - q)^2
-  double max_error = 0;
-  uint64_t underflows = 0;  ///< non-zero values that became zero (float encodings)
-  uint64_t overflows = 0;   ///< finite values that became infinite (float encodings): the caller's error
-  uint64_t not_finite = 0;  ///< NaN or infinity in the input: the caller's error
-  void add(const RoundingError& o);
-  double relative() const { return squared_weight > 0 ? squared_error / squared_weight : 0; }
+/// Rows of a tensor as they are stored.
+struct SourceRows {
+  const Encoding* encoding = nullptr;  ///< one that can be decoded
+  const uint8_t* bytes = nullptr;      ///< rows * row_bytes
+  int64_t rows = 0, columns = 0;
 };
 
 class Rounder {
@@ -31,11 +26,11 @@ class Rounder {
   virtual std::string_view name() const = 0;  ///< "nearest", "search": the --method name
   /// Whether it can write this encoding.
   virtual bool supports(const Encoding& e) const = 0;
-  /// weights: rows x columns floats; importance: one non-negative number per column, or empty for uniform.
-  /// out: rows * row_bytes. Rows are split over the pool.
+  /// importance: one non-negative number per column, or empty for uniform. out: rows * row_bytes. Rows are
+  /// split over the pool.
   virtual RoundingError round(const Context& context, const KernelTable& kernels, const Encoding& e,
-                              const float* weights, int64_t rows, int64_t columns,
-                              std::span<const float> importance, uint8_t* out) const = 0;
+                              const SourceRows& source, std::span<const float> importance,
+                              uint8_t* out) const = 0;
 };
 
 /// THE list of rounders, in the order shown to users; the first is the default.

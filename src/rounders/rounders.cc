@@ -2,25 +2,18 @@
 // importance is put on a common scale and what was lost is measured.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <memory>
 #include <vector>
 
-#include "base/half.h"
 #include "kernels/kernel_table.h"
 #include "kernels/search_table.h"
 #include "rounders/rounder.h"
-#include "rounders/rounding_error.h"
 
 namespace carat {
 namespace {
 
 /// Rows that a thread takes at a time: one strip of the widest instruction set.
 constexpr int64_t kRowsPerTask = 16;
-
-size_t position(const Encoding& e) {
-  const auto all = all_encodings();
-  return static_cast<size_t>(std::ranges::find(all, &e) - all.begin());
-}
 
 /// Importance divided by its maximum, so that no product with it overflows. A column without importance keeps
 /// a trace of it: its leaf may have nothing else to be fitted to. Empty where nothing has any.
@@ -37,53 +30,46 @@ std::vector<float> normalised(std::span<const float> importance) {
   return scaled;
 }
 
-template <class Convert>
-void convert_to_16_bits(const float* x, int64_t n, uint8_t* out, Convert convert) {
-  for (int64_t j = 0; j < n; ++j) {
-    const uint16_t bits = convert(x[j]);
-    std::memcpy(out + 2 * j, &bits, sizeof bits);
-  }
-}
-
-void convert_row(const Encoding& e, const float* x, int64_t n, uint8_t* out) {
-  if (&e == &encoding_f32())
-    std::memcpy(out, x, static_cast<size_t>(n) * sizeof(float));
-  else if (&e == &encoding_f16())
-    convert_to_16_bits(x, n, out, [](float f) { return float_to_f16(f); });
-  else
-    convert_to_16_bits(x, n, out, [](float f) { return float_to_bf16(f); });
-}
-
 class BlockRounder : public Rounder {
  public:
   bool supports(const Encoding& e) const override { return e.can_decode(); }
 
   RoundingError round(const Context& context, const KernelTable& kernels, const Encoding& e,
-                      const float* weights, int64_t rows, int64_t columns, std::span<const float> importance,
+                      const SourceRows& source, std::span<const float> importance,
                       uint8_t* out) const override {
-    const SearchRows round_rows = e.is_float ? nullptr : choose(search_table(kernels.isa), position(e));
+    const SearchTable& table = search_table(kernels.isa);
+    const SearchRows round_rows = choose(table, search_position(e));
+    const DecodeValues decode_source = table.decode[search_position(*source.encoding)];
+    const DecodeValues decode = table.decode[search_position(e)];
+    const MeasureRow measure = e.is_float ? table.measure_floats : table.measure;
     const std::vector<float> scaled = normalised(importance);
+    const int64_t rows = source.rows, columns = source.columns;
+    const auto source_row_bytes = static_cast<int64_t>(source.encoding->row_bytes(columns));
     const auto row_bytes = static_cast<int64_t>(e.row_bytes(columns));
     std::vector<RoundingError> errors(static_cast<size_t>(rows));
-    context.pool.parallel_for(ceil_div(rows, kRowsPerTask), 1, [&](int64_t begin, int64_t end, int) {
-      std::vector<float> decoded(static_cast<size_t>(columns));
-      const int64_t last = std::min(rows, end * kRowsPerTask);
-      const int64_t first = begin * kRowsPerTask;
+    // Per thread: the weights of a task's rows, and what one of them became.
+    std::vector<std::unique_ptr<float[]>> scratch(static_cast<size_t>(context.pool.threads()));
+    context.pool.parallel_for(ceil_div(rows, kRowsPerTask), 1, [&](int64_t begin, int64_t end, int thread) {
       if (context.cancellation.requested()) return;
-      if (round_rows) {
-        round_rows({.weights = weights + first * columns,
-                    .rows = last - first,
+      auto& floats = scratch[static_cast<size_t>(thread)];
+      if (!floats)
+        floats = std::make_unique_for_overwrite<float[]>(static_cast<size_t>((kRowsPerTask + 1) * columns));
+      float *const weights = floats.get(), *const rounded = weights + kRowsPerTask * columns;
+      for (int64_t first = begin * kRowsPerTask; first < std::min(rows, end * kRowsPerTask);
+           first += kRowsPerTask) {
+        const int64_t count = std::min(rows - first, kRowsPerTask);
+        decode_source(source.bytes + first * source_row_bytes, weights, count * columns);
+        round_rows({.weights = weights,
+                    .rows = count,
                     .columns = columns,
                     .importance = scaled.empty() ? nullptr : scaled.data(),
                     .weight = ErrorWeight::uniform,
                     .out = out + first * row_bytes});
-      }
-      for (int64_t r = first; r < last; ++r) {
-        const float* row = weights + r * columns;
-        uint8_t* bytes = out + r * row_bytes;
-        if (!round_rows) convert_row(e, row, columns, bytes);
-        e.decode(bytes, decoded.data(), columns);
-        measure(row, decoded.data(), columns, importance, e.is_float, errors[static_cast<size_t>(r)]);
+        for (int64_t r = 0; r < count; ++r) {
+          decode(out + (first + r) * row_bytes, rounded, columns);
+          measure(weights + r * columns, rounded, columns, importance.empty() ? nullptr : importance.data(),
+                  errors[static_cast<size_t>(first + r)]);
+        }
       }
     });
     RoundingError sum;

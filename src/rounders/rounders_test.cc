@@ -38,9 +38,10 @@ struct Job {
     kernels.isa = isa;
     Rounded r;
     r.bytes.assign(static_cast<size_t>(last - first) * encoding->row_bytes(columns), 0xee);
+    const auto* source = reinterpret_cast<const uint8_t*>(weights.data() + first * columns);
     r.error = find_rounder(rounder)->round({pool, never, silent}, kernels, *encoding,
-                                           weights.data() + first * columns, last - first, columns,
-                                           importance, r.bytes.data());
+                                           {&encoding_f32(), source, last - first, columns}, importance,
+                                           r.bytes.data());
     return r;
   }
   std::vector<float> decode(const Rounded& r) const {

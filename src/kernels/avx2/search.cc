@@ -17,6 +17,8 @@ constexpr int kSearchLanes = 8;
 #include "kernels/generic/search_grids.h"
 #include "kernels/generic/search_leaf.h"
 #include "kernels/generic/search_block.h"
+#include "kernels/generic/search_floats.h"
+#include "kernels/generic/search_measure.h"
 #include "kernels/generic/search_rows.h"
 // clang-format on
 

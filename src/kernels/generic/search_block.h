@@ -7,11 +7,16 @@ namespace carat {
 namespace {
 
 /// One block of kSearchLanes rows: [column][lane] weights and how much their squared errors count.
-template <class E>
+template <class E, bool kEven>
 struct Strip {
   F x[E::kBlock];
-  F w[E::kBlock];
+  std::conditional_t<kEven, Ones, F[E::kBlock]> w;
 };
+
+template <class E, bool kEven>
+CARAT_LANES auto leaf_weights(const Strip<E, kEven>& s, int leaf) {
+  return s.w + leaf * E::kLeaf;
+}
 
 /// What is stored besides codes. Integers are kept as floats.
 template <class E>
@@ -44,11 +49,11 @@ struct Solution {
   }
 };
 
-template <class E>
-CARAT_LANES F block_error(const Strip<E>& s, const Solution<E>& p) {
+template <class E, bool kEven>
+CARAT_LANES F block_error(const Strip<E, kEven>& s, const Solution<E>& p) {
   F sum{};
   for (int i = 0; i < E::kLeaves; ++i)
-    sum += leaf_error<E>(s.x + i * E::kLeaf, s.w + i * E::kLeaf, p.leaf_scale(i), p.leaf_offset(i));
+    sum += leaf_error<E>(s.x + i * E::kLeaf, leaf_weights<E>(s, i), p.leaf_scale(i), p.leaf_offset(i));
   return sum;
 }
 
@@ -85,8 +90,8 @@ CARAT_LANES F lowest_offset(const LeafFit* fits) {
 }
 
 /// Plain rounding: spans of leaves from their extremes, outer scales from the largest leaf.
-template <class E>
-CARAT_LANES Solution<E> nearest_solution(const Strip<E>& s) {
+template <class E, bool kEven>
+CARAT_LANES Solution<E> nearest_solution(const Strip<E, kEven>& s) {
   LeafFit fits[E::kLeaves];
   for (int i = 0; i < E::kLeaves; ++i) {
     if constexpr (E::kOffset == Offset::none)
@@ -136,8 +141,8 @@ CARAT_LANES F fit_outer_scale(const LeafFit* fits) {
 }
 
 /// Moves each leaf's integers to the best of their neighbours, under p.d and p.m; sets p.error.
-template <class E>
-CARAT_LANES void improve_leaves(const Strip<E>& s, Solution<E>& p) {
+template <class E, bool kEven>
+CARAT_LANES void improve_leaves(const Strip<E, kEven>& s, Solution<E>& p) {
   struct Move {
     float scale, min;
   };
@@ -153,7 +158,8 @@ CARAT_LANES void improve_leaves(const Strip<E>& s, Solution<E>& p) {
   ();
   p.error = F{};
   for (int i = 0; i < E::kLeaves; ++i) {
-    const F *x = s.x + i * E::kLeaf, *w = s.w + i * E::kLeaf;
+    const F* x = s.x + i * E::kLeaf;
+    const auto w = leaf_weights<E>(s, i);
     const F scale = p.scale[i], min = p.min[i];
     F best = leaf_error<E>(x, w, p.leaf_scale(i), p.leaf_offset(i));
     for (const Move& move : moves) {
@@ -174,12 +180,13 @@ CARAT_LANES void improve_leaves(const Strip<E>& s, Solution<E>& p) {
 }
 
 /// The least-squares outer parameters for the codes that p gives, rounded as stored.
-template <class E>
-CARAT_LANES void refit_outer(const Strip<E>& s, Solution<E>& p) {
+template <class E, bool kEven>
+CARAT_LANES void refit_outer(const Strip<E, kEven>& s, Solution<E>& p) {
   // Values are d a - m b with a = S l and b = T (or b = -1 where the offset is stored as it is).
   F aa{}, ab{}, bb{}, ax{}, bx{};
   for (int i = 0; i < E::kLeaves; ++i) {
-    const F *x = s.x + i * E::kLeaf, *w = s.w + i * E::kLeaf;
+    const F* x = s.x + i * E::kLeaf;
+    const auto w = leaf_weights<E>(s, i);
     const Moments m = leaf_moments<E>(x, w, ratio(splat(1), p.leaf_scale(i)), p.leaf_offset(i));
     const F scale = E::kTwoLevel ? p.scale[i] : splat(1);
     aa += scale * scale * m.ll;
@@ -210,20 +217,31 @@ CARAT_LANES void refit_outer(const Strip<E>& s, Solution<E>& p) {
 }
 
 /// Rounds of refitting the outer parameters and the leaves' integers in turn.
-template <class E>
-inline constexpr int kRounds = 3;
+template <class E, bool kEven>
+inline constexpr int kRounds = kEven && !E::kTwoLevel ? 1 : 3;
 
+/// The solution of weights that lie on a grid of half as many levels, as those that once were in an encoding
+/// of one bit less do: a step fewer than the span has room for, which half steps divide exactly.
 template <class E>
-CARAT_LANES Solution<E> search_solution(const Strip<E>& s) {
+CARAT_LANES Solution<E> half_grid_solution(const F* x) {
+  const Range r = leaf_range<E>(x);
+  Solution<E> p;
+  p.d = round_to_f16((r.high - r.low) / (kHighLevel<E> - 1));
+  p.m = round_to_f16(r.low);
+  return p;
+}
+
+template <class E, bool kEven>
+CARAT_LANES Solution<E> search_solution(const Strip<E, kEven>& s) {
   Solution<E> best = nearest_solution<E>(s);
   best.error = block_error<E>(s, best);
 
   LeafFit fits[E::kLeaves];
   for (int i = 0; i < E::kLeaves; ++i) {
     if constexpr (E::kOffset == Offset::none)
-      fits[i] = fit_symmetric<E>(s.x + i * E::kLeaf, s.w + i * E::kLeaf);
+      fits[i] = fit_symmetric<E>(s.x + i * E::kLeaf, leaf_weights<E>(s, i));
     else
-      fits[i] = fit_affine<E>(s.x + i * E::kLeaf, s.w + i * E::kLeaf);
+      fits[i] = fit_affine<E>(s.x + i * E::kLeaf, leaf_weights<E>(s, i));
   }
   Solution<E> p;
   if constexpr (E::kTwoLevel) {
@@ -238,7 +256,12 @@ CARAT_LANES Solution<E> search_solution(const Strip<E>& s) {
     p.error = block_error<E>(s, p);
   }
   best.take(p, p.error < best.error);
-  for (int round = 0; round < kRounds<E>; ++round) {
+  if constexpr (E::kOffset == Offset::stored) {
+    p = half_grid_solution<E>(s.x);
+    p.error = block_error<E>(s, p);
+    best.take(p, p.error < best.error);
+  }
+  for (int round = 0; round < (kRounds<E, kEven>); ++round) {
     p = best;
     refit_outer<E>(s, p);
     if constexpr (E::kTwoLevel)

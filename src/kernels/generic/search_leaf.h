@@ -45,9 +45,15 @@ CARAT_LANES I nearest_code(F t) {
   }
 }
 
+/// Weights that are all 1: multiplying by them costs nothing.
+struct Ones {
+  CARAT_ALWAYS_INLINE F operator[](int) const { return splat(1); }
+  CARAT_ALWAYS_INLINE Ones operator+(int) const { return {}; }
+};
+
 /// Weighted squared error of a leaf under exactly these float32 parameters, with the nearest codes.
-template <class E>
-CARAT_LANES F leaf_error(const F* x, const F* w, F scale, F offset) {
+template <class E, class W>
+CARAT_LANES F leaf_error(const F* x, W w, F scale, F offset) {
   const F inverse = ratio(splat(1), scale);
   F sum{};
 #pragma GCC unroll 4
@@ -67,8 +73,8 @@ struct Moments {
   F xl{}, ll{}, l{};
 };
 
-template <class E>
-CARAT_LANES Moments leaf_moments(const F* x, const F* w, F inverse, F offset) {
+template <class E, class W>
+CARAT_LANES Moments leaf_moments(const F* x, W w, F inverse, F offset) {
   Moments m;
 #pragma GCC unroll 4
   for (int j = 0; j < E::kLeaf; ++j) {
@@ -98,19 +104,15 @@ CARAT_LANES F signed_peak(const F* x) {
   return peak;
 }
 
-/// Where the peak lands, in levels, for each starting scale: around the lowest level, then around the
-/// highest.
-template <class E>
-struct SymmetricGrid;
-
 template <class E>
 CARAT_LANES LeafFit nearest_symmetric(const F* x) {
   constexpr float level = E::kCodes == 256 ? 127.0f : kLowLevel<E>;
   return {.scale = signed_peak<E>(x) / level};
 }
 
-template <class E>
-CARAT_LANES LeafFit fit_symmetric(const F* x, const F* w) {
+template <class E, class W>
+CARAT_LANES LeafFit fit_symmetric(const F* x, W w) {
+  using Grid = std::conditional_t<std::is_same_v<W, Ones>, EvenGrid<E>, UnevenGrid<E>>;
   const F unit = ratio(splat(1), signed_peak<E>(x));
   F best_gain{};
   LeafFit best;
@@ -123,9 +125,9 @@ CARAT_LANES LeafFit fit_symmetric(const F* x, const F* w) {
     best.scale = better ? scale : best.scale;
     best.curvature = better ? m.ll : best.curvature;
   };
-  for (const Levels& l : SymmetricGrid<E>::levels)
+  for (const Levels& l : Grid::levels)
     for (int i = 0; i < l.count; ++i) consider(unit * (l.first + l.step * static_cast<float>(i)));
-  for (int i = 0; i < SymmetricGrid<E>::kRefinements; ++i) consider(ratio(splat(1), best.scale));
+  for (int i = 0; i < Grid::kRefinements; ++i) consider(ratio(splat(1), best.scale));
   return best;
 }
 
@@ -152,8 +154,9 @@ CARAT_LANES LeafFit nearest_affine(const F* x) {
   return {.scale = (r.high - r.low) / kHighLevel<E>, .offset = r.low};
 }
 
-template <class E>
-CARAT_LANES LeafFit fit_affine(const F* x, const F* w) {
+template <class E, class W>
+CARAT_LANES LeafFit fit_affine(const F* x, W w) {
+  using Grid = std::conditional_t<std::is_same_v<W, Ones>, EvenGrid<E>, UnevenGrid<E>>;
   constexpr bool signed_offset = E::kOffset == Offset::stored;
   Range r = leaf_range<E>(x);
   // With a free offset, sums are taken from the low end of the span, so that a large mean does not eat the
@@ -203,19 +206,19 @@ CARAT_LANES LeafFit fit_affine(const F* x, const F* w) {
     best_low = better ? low : best_low;
     best_high = better ? high : best_high;
   };
-  for (float low : AffineGrid<E>::ends)
-    for (float high : AffineGrid<E>::ends) consider_ends(splat(low), splat(high));
+  for (float low : Grid::ends)
+    for (float high : Grid::ends) consider_ends(splat(low), splat(high));
   // One level fewer than the span has room for: weights that lie on a grid of half as many levels fit
   // exactly.
   consider_ends(F{}, splat(-1));
-  for (float move : AffineGrid<E>::moves) {
+  for (float move : Grid::moves) {
     const F low = best_low, high = best_high;
     consider_ends(low + move, high);
     consider_ends(low - move, high);
     consider_ends(low, high + move);
     consider_ends(low, high - move);
   }
-  for (int i = 0; i < AffineGrid<E>::kRefinements; ++i) consider(ratio(splat(1), best.scale), best.offset);
+  for (int i = 0; i < Grid::kRefinements; ++i) consider(ratio(splat(1), best.scale), best.offset);
   best.offset += origin;
   return best;
 }

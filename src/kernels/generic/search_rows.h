@@ -1,6 +1,7 @@
 // Rows in, blocks out: transposing strips of weights, weighing them, and packing what was chosen for them.
 //
-// Included inside a target region after search_block.h; includes nothing.
+// Included inside a target region after search_block.h, search_floats.h and search_measure.h; includes
+// nothing.
 
 namespace carat {
 namespace {
@@ -8,8 +9,8 @@ namespace {
 /// Larger magnitudes saturate every encoding; clamping them keeps sums of squares finite.
 inline constexpr float kLargestWeight = 0x1p36f;
 
-template <class E>
-CARAT_LANES void load_strip(const SearchArgs& args, int64_t row, int64_t column, Strip<E>& s) {
+template <class E, bool kEven>
+CARAT_LANES void load_strip(const SearchArgs& args, int64_t row, int64_t column, Strip<E, kEven>& s) {
   const float* rows[kSearchLanes];
   for (int r = 0; r < kSearchLanes; ++r) {  // lanes past the last row repeat it and are not written
     const int64_t i = row + r < args.rows ? row + r : args.rows - 1;
@@ -27,7 +28,7 @@ CARAT_LANES void load_strip(const SearchArgs& args, int64_t row, int64_t column,
 }
 
 template <class E>
-CARAT_LANES void weigh_strip(const SearchArgs& args, int64_t column, Strip<E>& s) {
+CARAT_LANES void weigh_strip(const SearchArgs& args, int64_t column, Strip<E, false>& s) {
   const float* importance = args.importance ? args.importance + column : nullptr;
   for (int j = 0; j < E::kBlock; ++j) s.w[j] = splat(importance ? importance[j] : 1.0f);
   if (args.weight == ErrorWeight::uniform) return;
@@ -40,8 +41,8 @@ CARAT_LANES void weigh_strip(const SearchArgs& args, int64_t column, Strip<E>& s
     s.w[j] *= args.weight == ErrorWeight::square ? s.x[j] * s.x[j] : root + magnitude(s.x[j]);
 }
 
-template <class E>
-CARAT_LANES void write_strip(const Strip<E>& s, const Solution<E>& p, int rows, uint8_t* out,
+template <class E, bool kEven>
+CARAT_LANES void write_strip(const Strip<E, kEven>& s, const Solution<E>& p, int rows, uint8_t* out,
                              int64_t row_bytes) {
   using Codes = uint8_t __attribute__((vector_size(kSearchLanes)));
   uint8_t codes[kSearchLanes][E::kBlock];
@@ -74,22 +75,24 @@ CARAT_LANES void write_strip(const Strip<E>& s, const Solution<E>& p, int rows, 
   }
 }
 
-template <class E, bool kSearch>
+enum class Choice { nearest, search, even_search };
+
+template <class E, Choice kChoice>
 void round_rows(const SearchArgs& args) {
+  constexpr bool kEven = kChoice != Choice::search;
   const int64_t row_bytes = args.columns / E::kBlock * static_cast<int64_t>(sizeof(typename E::Block));
-  Strip<E> strip;
+  Strip<E, kEven> strip;
   for (int64_t row = 0; row < args.rows; row += kSearchLanes) {
     const int rows = static_cast<int>(args.rows - row < kSearchLanes ? args.rows - row : kSearchLanes);
     uint8_t* out = args.out + row * row_bytes;
     for (int64_t column = 0; column < args.columns; column += E::kBlock) {
       load_strip<E>(args, row, column, strip);
+      if constexpr (!kEven) weigh_strip<E>(args, column, strip);
       Solution<E> solution;
-      if constexpr (kSearch) {
-        weigh_strip<E>(args, column, strip);
-        solution = search_solution<E>(strip);
-      } else {
+      if constexpr (kChoice == Choice::nearest)
         solution = nearest_solution<E>(strip);
-      }
+      else
+        solution = search_solution<E>(strip);
       write_strip<E>(strip, solution, rows, out, row_bytes);
       out += sizeof(typename E::Block);
     }
@@ -97,10 +100,22 @@ void round_rows(const SearchArgs& args) {
 }
 
 template <class E>
+void search_rows(const SearchArgs& args) {
+  if (args.importance || args.weight != ErrorWeight::uniform)
+    round_rows<E, Choice::search>(args);
+  else
+    round_rows<E, Choice::even_search>(args);
+}
+
+template <class E>
 void add_to(SearchTable& table) {
-  if constexpr (!E::kFloat) {
-    table.nearest[AllEncodings::index_of<E>()] = round_rows<E, false>;
-    table.search[AllEncodings::index_of<E>()] = round_rows<E, true>;
+  constexpr size_t i = AllEncodings::index_of<E>();
+  table.decode[i] = decode_values<E>;
+  if constexpr (E::kFloat) {
+    table.nearest[i] = table.search[i] = convert_rows<E>;
+  } else {
+    table.nearest[i] = round_rows<E, Choice::nearest>;
+    table.search[i] = search_rows<E>;
   }
 }
 
@@ -108,6 +123,8 @@ template <class... E>
 SearchTable make_search_table(EncodingList<E...>) {
   SearchTable table;
   (add_to<E>(table), ...);
+  table.measure = measure_row<false>;
+  table.measure_floats = measure_row<true>;
   return table;
 }
 
