@@ -53,6 +53,8 @@ TEST(Jinja, Expressions) {
             "}} {{ f|int }}",
             "x y a-005 2.0 2"},
            {"{{ [{'r': 'a'}, {'r': 'b'}, {}]|selectattr('r', 'equalto', 'b')|list }}", "[{'r': 'b'}]"},
+           {"{{ [('a<'|e)[1:], ('ab'|e)|last] }} {{ 'none' % missing }}",
+            "[Markup('&lt;'), Markup('b')] none"},
            {"{{ ['<'|e] }} {{ 'one🦙two, étoile'|wordcount }}", "[Markup('&lt;')] 3"},
        }) {
     EXPECT_EQ(render(c.source, variables), c.expected) << c.source;

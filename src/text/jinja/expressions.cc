@@ -117,7 +117,7 @@ Value Interpreter::evaluate_slice(const Expression& e) {
                 end = bound(bounds[1], step > 0 ? high : low);
   if (t && step == 1) {
     return slice_text(budget_, *t, offsets[static_cast<size_t>(begin)],
-                      offsets[static_cast<size_t>(std::max(begin, end))]);
+                      offsets[static_cast<size_t>(std::max(begin, end))], t->markup);
   }
   TextBuilder out(budget_);
   std::vector<Value> items;
@@ -128,7 +128,8 @@ Value Interpreter::evaluate_slice(const Expression& e) {
     const auto at = static_cast<size_t>(i);
     t ? out.append(*t, offsets[at], offsets[at + 1]) : items.push_back(l->items[at]);
   }
-  return t ? out.finish() : list(std::move(items), l->kind == List::tuple ? List::tuple : List::list);
+  return t ? out.finish(t->markup)
+           : list(std::move(items), l->kind == List::tuple ? List::tuple : List::list);
 }
 
 Value Interpreter::evaluate_compare(const Expression& e) {
@@ -248,7 +249,8 @@ Value Interpreter::item_of(const Value& v, const Value& key) {
       const auto size = static_cast<int64_t>(offsets.size()) - 1;
       if (i < 0) i += size;
       if (i < 0 || i >= size) return {};
-      return slice_text(budget_, *t, offsets[static_cast<size_t>(i)], offsets[static_cast<size_t>(i) + 1]);
+      return slice_text(budget_, *t, offsets[static_cast<size_t>(i)], offsets[static_cast<size_t>(i) + 1],
+                        t->markup);
     }
   }
   return key.text() ? method_of(v, key.text()->bytes) : Value();

@@ -144,7 +144,8 @@ Value to_integer(Interpreter&, const Value& v, const Arguments& a) {
   } else {
     return otherwise;
   }
-  if (!(std::fabs(d) < 9.2e18)) return otherwise;
+  if (!std::isfinite(d)) return otherwise;
+  if (std::fabs(d) > 9.2e18) fail("an integer grows beyond 64 bits");
   return static_cast<int64_t>(d);
 }
 

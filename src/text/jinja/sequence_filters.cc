@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "text/jinja/filters.h"
+#include "text/utf8.h"
 
 namespace carat::jinja {
 namespace {
@@ -171,6 +172,11 @@ Value choose(Interpreter& in, const Value& v, const Arguments& a, bool by_attrib
 }
 
 Value first_or_last(Interpreter& in, const Value& v, bool first) {
+  if (const Text* t = v.text();
+      t && first) {  // of markup too a plain character, but not the last: as in jinja2
+    return t->size() == 0 ? Value()
+                          : slice_text(in.budget(), *t, 0, std::max<size_t>(1, utf8_length(t->bytes, 0)));
+  }
   if (v.text() || v.list()) {
     const Value found = v.list() && v.list()->kind == List::generator ? (v.list()->items.empty() ? Value()
                                                                          : first ? v.list()->items.front()

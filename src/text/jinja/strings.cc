@@ -284,7 +284,8 @@ Value format_percent(Interpreter& in, const Text& pattern, const Value& values) 
     out.append(t, sign, offsets[characters]);
     if (left) out.append(std::string(padding, ' '), true);
   }
-  if (tuple ? used < tuple->items.size() : used == 0 && !values.dict() && !values.list())
+  if (tuple ? used < tuple->items.size()
+            : used == 0 && !values.dict() && !values.list() && !values.is_undefined())
     fail("not all arguments are used by the format string");
   return out.finish();
 }

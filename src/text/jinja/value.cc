@@ -327,10 +327,10 @@ Value make_literal(std::string s) {
   return std::shared_ptr<const Text>(std::make_shared<Text>(Text{std::move(s), std::move(trust), {}, false}));
 }
 
-Value slice_text(Budget& budget, const Text& t, size_t begin, size_t end) {
+Value slice_text(Budget& budget, const Text& t, size_t begin, size_t end, bool markup) {
   TextBuilder b(budget);
   if (begin < end) b.append(t, begin, end);
-  return b.finish();
+  return b.finish(markup);
 }
 
 Value make_list(Budget& budget, std::vector<Value> items, List::Kind kind) {

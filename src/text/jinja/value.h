@@ -227,7 +227,7 @@ class TextBuilder {
 Value make_text(Budget& budget, std::string_view s, bool trusted);
 /// A literal or name of the template: trusted, and free.
 Value make_literal(std::string s);
-Value slice_text(Budget& budget, const Text& t, size_t begin, size_t end);
+Value slice_text(Budget& budget, const Text& t, size_t begin, size_t end, bool markup = false);
 Value make_list(Budget& budget, std::vector<Value> items, List::Kind kind = List::list);
 Value make_dict(Budget& budget, std::vector<std::pair<Value, Value>> items);
 /// JSON as Python's json.dumps(ensure_ascii=False) writes it.
