@@ -216,9 +216,10 @@ CARAT_LANES void refit_outer(const Strip<E, kEven>& s, Solution<E>& p) {
   p.m = E::kOffset == Offset::subtracted ? round_scale_to_f16(m) : round_to_f16(m);
 }
 
-/// Rounds of refitting the outer parameters and the leaves' integers in turn.
+/// Rounds of refitting the outer parameters and the leaves' integers in turn. Without integers only the
+/// rounding of the scale is left to gain: 0.1 to 0.6 % of the error, for 15 % of the time.
 template <class E, bool kEven>
-inline constexpr int kRounds = kEven && !E::kTwoLevel ? 1 : 3;
+inline constexpr int kRounds = kEven && !E::kTwoLevel ? 0 : 3;
 
 /// The solution of weights that lie on a grid of half as many levels, as those that once were in an encoding
 /// of one bit less do: a step fewer than the span has room for, which half steps divide exactly.
