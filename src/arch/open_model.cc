@@ -10,8 +10,9 @@ namespace carat {
 Result<Checkpoint> open_model(const std::string& path) {
   std::error_code ec;
   const auto status = std::filesystem::status(path, ec);
-  if (!std::filesystem::exists(status))
+  if (ec == std::errc::no_such_file_or_directory)
     return error(Code::no_input, "{}: there is no such file or directory", path);
+  if (ec) return error(Code::no_input, "{}: cannot open: {}", path, ec.message());
   if (std::filesystem::is_directory(status)) return import_hf_directory(path);
   if (path.ends_with(".safetensors"))
     return error(Code::no_input,
