@@ -120,8 +120,12 @@ class LoadedSession final : public Session {
   Status check(std::span<const TokenId> tokens) const {
     const int64_t room = engine_->context_length() - position_;
     if (static_cast<int64_t>(tokens.size()) > room) {
-      return usage_error("{} tokens do not fit behind the {} in the context of {}; use a larger one",
-                         tokens.size(), position_, engine_->context_length());
+      const auto count = fmt::format("{} token{}", tokens.size(), tokens.size() == 1 ? "" : "s");
+      if (position_ == 0)
+        return usage_error("the prompt has {}, the context holds {}; use --ctx or a shorter prompt", count,
+                           engine_->context_length());
+      return usage_error("{} more do not fit: the context holds {}, {} are taken; --ctx makes it larger",
+                         count, engine_->context_length(), position_);
     }
     for (const TokenId id : tokens) {
       if (id < 0 || id >= engine_->vocabulary()) {
@@ -169,9 +173,10 @@ Result<std::shared_ptr<Engine>> Engine::load(const Context& context, Checkpoint 
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
   CARAT_TRY(Weights weights, load_weights(context, checkpoint));
   const int64_t own = weights.config.context_length;
-  if (options.context < 0 || options.context > own) {
-    return usage_error("{}: a context of {} was asked for, but the model was made for at most {}",
-                       checkpoint.source, options.context, own);
+  if (options.context < 0) return usage_error("a context of {} tokens cannot be", options.context);
+  if (options.context > own) {
+    context.progress.note(fmt::format("{} was trained for at most {} tokens; beyond them it predicts worse",
+                                      checkpoint.source, own));
   }
   const int64_t positions = options.context > 0 ? options.context : std::min(own, default_context_limit);
 

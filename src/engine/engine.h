@@ -21,7 +21,7 @@ namespace carat {
 int64_t logit_slab_rows(int64_t vocabulary);
 
 struct EngineOptions {
-  int64_t context = 0;  ///< positions; 0 = the model's own, at most 4096 unless asked for
+  int64_t context = 0;  ///< positions; 0 = the model's own, at most 4096; more than its own: a note
   ActivationScheme activations = ActivationScheme::int8_block;  ///< see kernels.h
 };
 

@@ -147,8 +147,15 @@ TEST_F(EngineTest, RefusesWhatDoesNotFitAndStaysAsItWas) {
 
   options.context = 257;  // the model was made for 256
   const auto engine_257 = Engine::load(context_, testing::random_model({}), options);
-  ASSERT_FALSE(engine_257.ok());
-  EXPECT_EQ(engine_257.error().code, Code::usage);
+  ASSERT_TRUE(engine_257.ok());
+  auto long_session = *(*engine_257)->new_session();
+  EXPECT_FALSE(long_session->append(context_, tokens(258)).ok());
+  EXPECT_TRUE(long_session->append(context_, tokens(257)).ok());
+
+  options.context = -1;
+  const auto refused_engine = Engine::load(context_, testing::random_model({}), options);
+  ASSERT_FALSE(refused_engine.ok());
+  EXPECT_EQ(refused_engine.error().code, Code::usage);
 }
 
 TEST_F(EngineTest, ErrorsOfTheSinkAndCancellationLeaveTheSession) {

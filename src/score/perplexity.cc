@@ -209,8 +209,8 @@ Result<PerplexityResult> measure_perplexity(const Context& context, Engine& cand
   const int64_t there = static_cast<int64_t>(tokens.size()) / options.context;
   if (there == 0) {
     return usage_error(
-        "the text has only {} tokens, less than one chunk of {}; use a longer text or a smaller context",
-        tokens.size(), options.context);
+        "the text has only {} token{}, less than one chunk of {}; use a longer text or a smaller context",
+        tokens.size(), tokens.size() == 1 ? "" : "s", options.context);
   }
   PerplexityResult result;
   result.context = options.context;
