@@ -4,6 +4,7 @@
     cli_test.py CARAT SOURCE_DIR [unittest options]
 """
 import array
+import errno
 import json
 import os
 import random
@@ -120,8 +121,15 @@ class Words(Case):
         self.refuse(64, "inspect", says="MODEL")
         self.refuse(64, "inspect", STORIES, "--rangs", says="did you mean '--ranges'")
         self.refuse(64, "inspect", STORIES, "another", says="another")
-        self.refuse(64, "inspect", STORIES, "--threads", "0", says="--threads")
-        self.refuse(64, "inspect", STORIES, "--threads", "many", says="--threads")
+        self.refuse(64, "inspect", STORIES, "--threads", "0", says="--threads: 0 is outside 1 to 1024")
+        self.refuse(64, "inspect", STORIES, "--threads", "9" * 30, says="is outside 1 to 1024")
+        for wrong in ("many", "1.5", "", "2x"):
+            self.refuse(64, "inspect", STORIES, "--threads", wrong, says=f"--threads: '{wrong}' is not a whole number")
+        self.refuse(64, "run", STORIES, "-p", "x", "--temp", "hot", says="--temp: 'hot' is not a number")
+        self.refuse(64, "run", STORIES, "-p", "x", "--seed", "-1", says="--seed: -1 is outside 0 to")
+        for wrong in ("int9", "0", "2", ""):
+            self.refuse(64, "run", STORIES, "-p", "x", "--activations", wrong,
+                        says=f"unknown activation scheme '{wrong}'; there are int8_block, int8_32, float32;")
         self.refuse(64, "run", STORIES, says="-p")
         self.refuse(64, "run", STORIES, "-p", "x", "--temp", "-1", says="temperature")
         self.refuse(64, "quantize", STORIES, self.path("o.gguf"), says="--to")
@@ -158,6 +166,20 @@ class Inputs(Case):
             self.refuse(66, *call, says="nothing.gguf")
         self.refuse(66, "perplexity", STORIES, "--text", self.path("nothing.txt"), says="nothing.txt")
         self.refuse(66, "quantize", STORIES, self.path("o"), "--rules", self.path("nothing.toml"), says="nothing.toml")
+
+    def test_links_in_a_circle(self):
+        os.symlink(self.path("a.gguf"), self.path("b.gguf"))
+        os.symlink(self.path("b.gguf"), self.path("a.gguf"))
+        for call in self.calls(self.path("a.gguf")):
+            self.refuse(66, *call, says=os.strerror(errno.ELOOP))
+
+    def test_text_that_is_not_utf8(self):
+        done = self.succeed("run", STORIES, "-n", "2", "-p", b"gr\xff\xfen")
+        self.assertIn("note: the prompt is not valid UTF-8: 2 of its 5 bytes belong to no character", done.stderr)
+        text = self.write("latin1.txt", b"caf\xe9 " * 200)
+        done = self.succeed("perplexity", STORIES, "--text", text, "--ctx", "64", "--chunks", "1")
+        self.assertIn("latin1.txt is not valid UTF-8: 200 of its 1000 bytes belong to no character", done.stderr)
+        self.assertNotIn("UTF-8", self.succeed("run", STORIES, "-n", "2", "-p", "gr\u00fcn").stderr)
 
     def test_directory_without_a_model(self):
         os.mkdir(self.path("empty"))
@@ -293,6 +315,25 @@ class Run(Case):
         d = self.document("run", STORIES, "-p", "Once", "--ctx", "20", "-n", "100", "--temp", "0")
         self.assertEqual(d["stop_reason"], "context_full")
         self.assertEqual(d["context"], 20)
+        self.refuse(64, "run", STORIES, "-p", "Once upon a time", "--ctx", "2",
+                    says="tokens, the context holds 2; use --ctx or a shorter prompt")
+        self.refuse(64, "run", STORIES, "-p", "Once", "--ctx", "0", says="--ctx")
+
+    def test_context_beyond_the_training_is_a_note(self):
+        trained = self.document("inspect", STORIES)["config"]["context_length"]
+        note = f"was trained for at most {trained} tokens"
+        at_most = self.succeed("run", STORIES, "-p", "Once", "-n", "1", "--ctx", str(trained))
+        beyond = self.succeed("run", STORIES, "-p", "Once", "-n", "1", "--ctx", str(trained + 1))
+        self.assertEqual((note in at_most.stderr, note in beyond.stderr), (False, True))
+        scored = self.succeed("perplexity", STORIES, "--text", TEXT, "--ctx", str(trained + 8), "--chunks", "1")
+        self.assertIn(note, scored.stderr)
+
+    def test_no_tokens_only_reads_the_prompt(self):
+        done = self.succeed("run", STORIES, "-p", "Once upon a time", "-n", "0")
+        self.assertEqual(done.stdout, "")
+        self.assertRegex(done.stderr, r"tokens in, [\d.]+/s; 0 tokens out")
+        d = self.document("run", STORIES, "-p", "Once upon a time", "-n", "0")
+        self.assertEqual((d["text"], d["tokens"], d["stop_reason"]), ("", 0, "max_tokens"))
 
 
 class Perplexity(Case):
@@ -322,6 +363,8 @@ class Convert(Case):
         directory, back = self.path("hf"), self.path("back.gguf")
         self.succeed("convert", STORIES, directory, "--to", "f32")
         self.assertTrue(os.path.exists(os.path.join(directory, "config.json")))
+        self.assertIn("good Hugging Face directory", self.succeed("verify", directory).stdout)
+        self.refuse(64, "convert", STORIES, directory, "--to", "f16", says="exists already")
         self.succeed("convert", directory, back)
         first, second = self.document("inspect", STORIES, "--ranges"), self.document("inspect", back, "--ranges")
         of = lambda d: {t["name"]: (t["shape"], t["encoding"], t["min"], t["max"]) for t in d["tensors"]}
@@ -390,6 +433,15 @@ class Quantize(Case):
             self.succeed("quantize", STORIES, out, "--to", "Q4_0", "--allow-fallback", "--threads", n)
         self.assertEqual(read(outs[0]), read(outs[1]))
         self.assertEqual(read(outs[0]), read(outs[2]))
+
+    def test_output_names(self):
+        os.mkdir(self.path("directory"))
+        for name in ("m.safetensors", "pytorch_model.bin", "config.json"):
+            self.refuse(64, "quantize", STORIES, self.path(name), "--to", "F16", says="ends in .gguf")
+        self.refuse(64, "quantize", STORIES, self.path("directory"), "--to", "F16", says="is a directory")
+        out = self.write("no_ending", b"what was there before")
+        self.succeed("quantize", STORIES, out, "--to", "F16")
+        self.assertIn("good GGUF file", self.succeed("verify", out).stdout)
 
     def test_input_is_never_the_output(self):
         copy = self.write("m.gguf", read(STORIES))

@@ -175,6 +175,13 @@ void Console::clear_bar() {
   write_stderr("\r\x1b[K");
 }
 
+void note_invalid_utf8(std::string_view what, std::string_view text, Console& console) {
+  const int64_t stray = invalid_utf8_bytes(text);
+  if (stray == 0) return;
+  console.note(fmt::format("{} is not valid UTF-8: {} of its {} bytes belong{} to no character", what, stray,
+                           text.size(), stray == 1 ? "s" : ""));
+}
+
 int report_error(const Error& error, std::string_view program, bool json) {
   if (!error.message.empty()) write_stderr(printable(fmt::format("{}: error: {}\n", program, error.message)));
   if (json) {

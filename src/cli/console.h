@@ -61,6 +61,9 @@ class Console final : public Progress {
   Clock::time_point started_, shown_;
 };
 
+/// A note where `text` is not valid UTF-8: it is used as it is, byte for byte. `what` names it.
+void note_invalid_utf8(std::string_view what, std::string_view text, Console& console);
+
 /// Says an error: a sentence on stderr, or in JSON mode a document {schema_version, error: {code, message}}
 /// on stdout besides. Returns the exit status.
 int report_error(const Error& error, std::string_view program, bool json);

@@ -143,10 +143,13 @@ Status convert_verb_body(const Options& options, Invocation& run) {
 VerbBody prepare(CLI::App& app) {
   auto o = std::make_shared<Options>();
   app.add_option("IN", o->in, "GGUF file or Hugging Face directory")->type_name("")->required();
-  app.add_option("OUT", o->out, "What to write: *.gguf, else a Hugging Face directory")
+  app.add_option("OUT", o->out,
+                 "What to write: NAME.gguf is a GGUF file, any other name a Hugging Face directory")
       ->type_name("")
       ->required();
-  app.add_option("--to", o->to, "f32, f16 or bf16 for matrices (default: as they are, in GGUF)")
+  app.add_option("--to", o->to,
+                 "f32, f16 or bf16 for matrices (default in GGUF: as they are; needed for a\n"
+                 "Hugging Face directory)")
       ->type_name("ENCODING");
   app.add_option("--container", o->container, "gguf or hf, where OUT's name does not say")->type_name("KIND");
   app.add_option("--rescale", o->rescale,
@@ -158,7 +161,8 @@ VerbBody prepare(CLI::App& app) {
                  "that rows divide into an encoding's blocks")
       ->type_name("WIDTH[:HEADS[:FF]]");
   auto* resume = app.add_flag("--resume", o->resume, "Go on where an interrupted run stopped (GGUF)");
-  app.add_flag("--force", o->force, "Throw the partial output of an interrupted run away")->excludes(resume);
+  app.add_flag("--force", o->force, "Begin anew: throw the partial output of an interrupted run away")
+      ->excludes(resume);
   return [o](Invocation& run) { return convert_verb_body(*o, run); };
 }
 
@@ -168,6 +172,8 @@ const Verb convert_verb = {
     "convert", "Change container or float encoding, and rewrite without changing the function",
     "Nothing is quantized; quantized tensors are decoded where --to asks for floats. Values that\n"
     "overflow f16 are an error.\n\n"
+    "OUT appears when it is complete. A GGUF file replaces one of that name, in one step; a\n"
+    "directory that exists and is not empty is never touched: choose another name.\n\n"
     "Examples:\n"
     "  carat convert ~/models/SmolLM2-135M smollm2.gguf --to bf16\n"
     "  carat convert model.gguf model-hf --to f16\n"

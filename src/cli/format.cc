@@ -81,6 +81,16 @@ std::string repaired(std::string_view text, Keep keep) {
 
 }  // namespace
 
+int64_t invalid_utf8_bytes(std::string_view text) {
+  int64_t stray = 0;
+  while (!text.empty()) {
+    const size_t n = character_length(text);
+    if (n == 0) ++stray;
+    text.remove_prefix(std::max<size_t>(n, 1));
+  }
+  return stray;
+}
+
 std::string valid_utf8(std::string_view text) {
   return repaired(text, [](std::string_view c, std::string& out) { out += c; });
 }

@@ -19,6 +19,8 @@ int64_t display_width(std::string_view utf8);
 /// The first `width` code points.
 std::string_view clipped(std::string_view utf8, int64_t width);
 
+/// Bytes that belong to no valid character.
+int64_t invalid_utf8_bytes(std::string_view text);
 /// Bytes that are not UTF-8 become U+FFFD, one each; everything else stays.
 std::string valid_utf8(std::string_view text);
 /// As valid_utf8, and control characters (but line feed and tab) become "\\x1b" and the like: text from a

@@ -21,6 +21,14 @@ TEST(Format, ThreeDigitsAndAPrefix) {
   EXPECT_EQ(human_count(0.25), "0.25");
 }
 
+TEST(Format, StrayBytes) {
+  EXPECT_EQ(invalid_utf8_bytes(""), 0);
+  EXPECT_EQ(invalid_utf8_bytes("gr\u00fc\u00df \U0001f600"), 0);
+  EXPECT_EQ(invalid_utf8_bytes("a\xff\xfe"
+                               "b\xe2\x82"),
+            4);
+}
+
 TEST(Format, Durations) {
   EXPECT_EQ(human_duration(0.2), "0:00");
   EXPECT_EQ(human_duration(59.7), "1:00");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/cpu.h"
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
@@ -17,12 +18,12 @@ namespace carat {
 namespace {
 
 constexpr std::string_view kExitCodes =
-    "Exit codes: 0 done, 64 usage, 65 bad data in a file, 66 no such input, 70 internal error,\n"
-    "            74 input/output (disk full, no permission), 130 interrupted.";
+    "Exit codes: 0 done, 64 usage, 65 bad data in a file, 66 input not found or not readable,\n"
+    "            70 internal error, 74 output failed (disk full, no permission), 130 interrupted.";
 
 void add_common_options(CLI::App& app, CommonOptions& common) {
   app.add_option("--threads", common.threads, "Threads to use (default: all this process may use)")
-      ->check(CLI::Range(1, 1024).description(""))
+      ->check(whole_number(1, 1024))
       ->type_name("N")
       ->group("Common options");
   app.add_flag("--json", common.json, "Print exactly one JSON document on stdout")->group("Common options");
@@ -80,6 +81,7 @@ int run_program(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   app.get_formatter()->label("SUBCOMMAND", "VERB ...");
   app.get_formatter()->label("REQUIRED", "");
+  app.get_formatter()->label("Excludes", "not with");
   app.footer(fmt::format("Every verb has its own help: carat VERB --help\n\n{}", kExitCodes));
   app.allow_extras();  // an unknown verb is answered by unexpected_argument below
   add_common_options(app, common);

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "arch/open_model.h"
+#include "cli/checks.h"
 #include "cli/format.h"
 #include "cli/model_options.h"
 #include "cli/verb.h"
@@ -96,6 +97,7 @@ Status perplexity(const Options& options, Invocation& run) {
   if (options.score.floor && options.reference.empty())
     return usage_error("--floor is the floor of a divergence; it needs --reference MODEL");
   CARAT_TRY(const std::string text, read_small_file(options.text, kTextLimit));
+  note_invalid_utf8(options.text, text, run.console);
   CARAT_TRY(const auto model, load(run.context, options.model, options.score.context, options.activations));
   std::shared_ptr<Engine> reference;
   if (!options.reference.empty()) {
@@ -110,15 +112,17 @@ Status perplexity(const Options& options, Invocation& run) {
 VerbBody prepare(CLI::App& app) {
   auto o = std::make_shared<Options>();
   app.add_option("MODEL", o->model, "GGUF file or Hugging Face directory")->type_name("")->required();
-  app.add_option("--text", o->text, "Text to predict (UTF-8)")->required()->type_name("FILE");
-  app.add_option("--ctx", o->score.context, "Tokens of a chunk; the second half of each is scored")
+  app.add_option("--text", o->text, "Text to predict, UTF-8 (required)")->required()->type_name("FILE");
+  app.add_option("--ctx", o->score.context,
+                 "Tokens of a chunk of the text; the second half of each is scored")
       ->capture_default_str()
-      ->check(CLI::Range(4, 1 << 24).description(""))
+      ->check(whole_number(4, 1 << 24))
       ->type_name("N");
   app.add_option("--chunks", o->score.chunks, "At most so many chunks (default: all of the text)")
-      ->check(CLI::Range(1, 1 << 30).description(""))
+      ->check(whole_number(1, 1 << 30))
       ->type_name("N");
-  app.add_option("--reference", o->reference, "Also compare with this model over the same tokens")
+  app.add_option("--reference", o->reference,
+                 "Also compare with this model (the original, say) over the same tokens")
       ->type_name("MODEL");
   add_activations_option(app, o->activations);
   app.add_flag("--floor", o->score.floor,
@@ -132,7 +136,8 @@ VerbBody prepare(CLI::App& app) {
 const Verb perplexity_verb = {
     "perplexity", "Measure how well a model predicts a text, and how far it is from a reference",
     "Figures compare with llama.cpp's: the text is cut into chunks, each begins with the model's\n"
-    "begin token, the second half of each is scored. KL is in nats per token.\n\n"
+    "begin token, the second half of each is scored. KL divergence from the reference is in nats\n"
+    "per token; 0 means the same predictions.\n\n"
     "Examples:\n"
     "  carat perplexity model.gguf --text book.txt\n"
     "  carat perplexity small.gguf --text book.txt --reference original/ --floor\n"

@@ -24,6 +24,17 @@ struct Options {
   QuantizeOptions library;
 };
 
+/// A name of another format, or of a directory, is a slip: the output is one GGUF file.
+Status check_output_name(const std::string& out) {
+  for (std::string_view ending : {".safetensors", ".bin", ".json"})
+    if (out.ends_with(ending))
+      return usage_error("{}: the output is a GGUF file; give it a name that ends in .gguf", out);
+  struct stat found = {};
+  if (out.ends_with('/') || (stat(out.c_str(), &found) == 0 && S_ISDIR(found.st_mode)))
+    return usage_error("{}: is a directory; name the GGUF file to write", out);
+  return {};
+}
+
 /// Recipe names in lines that fit beside the option.
 std::string recipe_list() {
   std::string out;
@@ -169,6 +180,7 @@ Status quantize_verb_body(Options options, Invocation& run) {
   if (options.out.empty() && !options.dry_run)
     return usage_error(
         "name the output file, or ask for a --dry-run: carat quantize IN OUT.gguf --to RECIPE");
+  CARAT_DO(check_output_name(options.out));
   if (!options.method.empty() && find_rounder(options.method) == nullptr) {
     std::vector<std::string_view> names;
     for (const Rounder* r : all_rounders()) names.push_back(r->name());
@@ -204,10 +216,12 @@ VerbBody prepare(CLI::App& app) {
   app.add_option("--to", o->to, "Recipe, from the largest file to the smallest:\n" + recipe_list())
       ->type_name("RECIPE");
   app.add_option("--rules", o->rules,
-                 "Rule file: base = \"Q4_K_M\" and [[rule]] tables of tensor and encoding")
+                 "Rule file: base = \"Q4_K_M\" and [[rule]] tables of tensor and encoding;\n"
+                 "--to, where given too, replaces its base")
       ->type_name("FILE");
   app.add_option("--tensor", o->tensor_rules,
-                 "Encoding of the tensors whose name matches; may be repeated, the first match wins")
+                 "Encoding of the tensors whose name matches, before all other rules; may be\n"
+                 "repeated, the first match wins")
       ->type_name("REGEX=ENCODING")
       ->allow_extra_args(false);
   std::vector<std::string_view> methods;
@@ -217,12 +231,14 @@ VerbBody prepare(CLI::App& app) {
          fmt::format("How codes are chosen: {} (default: {})", fmt::join(methods, ", "), methods.front()))
       ->type_name("METHOD");
   app.add_flag("--allow-fallback", o->library.allow_fallback,
-               "Where an encoding does not divide a row, take one of\nsmaller blocks (recorded in the file)");
+               "Where rows are no multiple of an encoding's block, take an encoding of smaller\n"
+               "blocks (recorded in the file)");
   app.add_flag("--allow-requantize", o->library.allow_requantize,
                "Also quantize tensors that are quantized already (their errors add up)");
   app.add_flag("--dry-run", o->dry_run, "Show every tensor's encoding and the exact size; write nothing");
   auto* resume = app.add_flag("--resume", o->library.resume, "Go on where an interrupted run stopped");
-  app.add_flag("--force", o->force, "Throw the partial file of an interrupted run away")->excludes(resume);
+  app.add_flag("--force", o->force, "Begin anew: throw the partial file of an interrupted run away")
+      ->excludes(resume);
   return [o](Invocation& run) { return quantize_verb_body(*o, run); };
 }
 
@@ -230,7 +246,9 @@ VerbBody prepare(CLI::App& app) {
 
 const Verb quantize_verb = {
     "quantize", "Write a smaller GGUF file of a model",
-    "OUT appears when it is complete; an interrupted run leaves OUT.partial for --resume.\n"
+    "One of --to and --rules is required.\n\n"
+    "OUT appears when it is complete, and replaces a file of that name only then, in one step.\n"
+    "An interrupted run leaves OUT.partial for --resume.\n"
     "The same input and options give the same bytes, for any number of threads.\n\n"
     "Examples:\n"
     "  carat quantize ~/models/SmolLM2-135M smollm2.Q4_K_M.gguf --to Q4_K_M\n"

@@ -6,9 +6,10 @@
 #include <memory>
 
 #include "arch/open_model.h"
+#include "cli/checks.h"
 #include "cli/format.h"
-#include "cli/model_options.h"
 #include "cli/interrupt.h"
+#include "cli/model_options.h"
 #include "cli/verb.h"
 #include "engine/chat.h"
 #include "engine/engine.h"
@@ -21,7 +22,7 @@ struct Options {
   std::string model, prompt, system;
   bool chat = false, special = false;
   bool has_prompt = false, has_system = false;
-  int64_t max_tokens = 0;  ///< 0: not given
+  int64_t max_tokens = -1;  ///< -1: not given
   int64_t context = 0;
   SamplerOptions sampler;
   ActivationScheme activations = ActivationScheme::int8_block;
@@ -147,7 +148,7 @@ class Lines {
 GenerateOptions generate_options(const Options& options) {
   GenerateOptions g;
   g.sampler = options.sampler;
-  g.max_tokens = options.max_tokens > 0 ? options.max_tokens : options.chat ? -1 : kPromptTokens;
+  g.max_tokens = options.max_tokens >= 0 ? options.max_tokens : options.chat ? -1 : kPromptTokens;
   return g;
 }
 
@@ -159,6 +160,7 @@ Status complete(const Options& options, const std::shared_ptr<Engine>& engine, I
   if (prompt == "-") {
     CARAT_TRY(prompt, read_stdin());
   }
+  note_invalid_utf8("the prompt", prompt, run.console);
   CARAT_TRY(std::vector<TokenId> tokens, tokenizer->encode(prompt, true, options.special));
   if (tokens.empty()) return usage_error("the prompt is empty, and this model has no token to begin with");
   CARAT_TRY(const auto session, engine->new_session());
@@ -180,6 +182,7 @@ Status converse(const Options& options, const std::shared_ptr<Engine>& engine, I
     if (prompt == "-") {
       CARAT_TRY(prompt, read_stdin());
     }
+    note_invalid_utf8("the prompt", prompt, run.console);
     return answer(options, *engine, run.console, [&](const OnPiece& on_piece) {
       return chat->reply(run.context, prompt, generation, on_piece);
     });
@@ -230,38 +233,49 @@ VerbBody prepare(CLI::App& app) {
   auto* prompt =
       app.add_option("-p,--prompt", o->prompt, "Text to continue, or - to read it from standard input");
   prompt->type_name("TEXT");
-  app.add_flag("--chat", o->chat, "Converse by the model's chat template; with -p, one turn");
-  auto* system =
-      app.add_option("--system", o->system, "System prompt of the conversation")->type_name("TEXT");
+  app.add_flag("--chat", o->chat, "Converse, by the model's chat template; with -p, one answer");
+  auto* system = app.add_option("--system", o->system, "System prompt of the conversation (with --chat)")
+                     ->type_name("TEXT");
   app.add_option("-n,--max-tokens", o->max_tokens,
-                 fmt::format("Longest answer in tokens (default: {}; in a chat, until the model stops)",
+                 fmt::format("Longest answer in tokens; 0 only reads the prompt (default: {}; in a chat,\n"
+                             "until the model stops)",
                              kPromptTokens))
-      ->check(CLI::Range(1, 1 << 30).description(""))
+      ->check(whole_number(0, 1 << 30))
       ->type_name("N");
-  app.add_option("--ctx", o->context, "Context in tokens (default: the model's own, at most 4096)")
-      ->check(CLI::Range(1, 1 << 30).description(""))
+  app.add_option("--ctx", o->context,
+                 "Tokens of prompt and answers together (default: the model's own, at most 4096)")
+      ->check(whole_number(1, 1 << 30))
       ->type_name("N");
   add_activations_option(app, o->activations);
   auto& s = o->sampler;
-  app.add_option("--temp", s.temperature, "Temperature; 0 always takes the likeliest token")
+  app.add_option("--temp", s.temperature,
+                 "Temperature: higher is more varied; 0 always takes the likeliest token")
+      ->check(finite_number())
       ->capture_default_str()
       ->type_name("T");
   app.add_option("--top-k", s.top_k, "Only the K likeliest tokens; 0 = all")
+      ->check(whole_number(INT32_MIN, INT32_MAX))
       ->capture_default_str()
       ->type_name("K");
-  app.add_option("--top-p", s.top_p, "Only the likeliest tokens that together reach this share; 1 = all")
+  app.add_option("--top-p", s.top_p, "Only the likeliest tokens that together reach probability P; 1 = all")
+      ->check(finite_number())
       ->capture_default_str()
       ->type_name("P");
-  app.add_option("--min-p", s.min_p, "Only tokens this share as likely as the likeliest; 0 = all")
+  app.add_option("--min-p", s.min_p, "Only tokens at least P times as likely as the likeliest; 0 = all")
+      ->check(finite_number())
       ->capture_default_str()
       ->type_name("P");
-  app.add_option("--repeat-penalty", s.repetition_penalty, "Makes recent tokens less likely; 1 = off")
+  app.add_option("--repeat-penalty", s.repetition_penalty,
+                 "Above 1, recent tokens become less likely; 1 = off")
+      ->check(finite_number())
       ->capture_default_str()
       ->type_name("X");
   app.add_option("--repeat-window", s.repetition_window, "Tokens that count as recent; -1 = all")
+      ->check(whole_number(INT32_MIN, INT32_MAX))
       ->capture_default_str()
       ->type_name("N");
   app.add_option("--seed", s.seed, "The same seed gives the same text")
+      ->check(whole_number(0, INT64_MAX))
       ->capture_default_str()
       ->type_name("N");
   app.add_flag("--special", o->special,

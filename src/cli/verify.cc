@@ -21,7 +21,8 @@ json::object report_json(const VerifyReport& r, const std::string& path) {
 }
 
 std::string report_text(const VerifyReport& r, const std::string& path) {
-  std::string out = fmt::format("{}: good {} file, {} tensors, {}\n", printable(path), r.container, r.tensors,
+  std::string out = fmt::format("{}: good {}, {} tensors, {}\n", printable(path),
+                                r.container == "gguf" ? "GGUF file" : "Hugging Face directory", r.tensors,
                                 human_bytes(r.file_bytes));
   out += r.digests_checked > 0 ? fmt::format("  digests     {} of {} tensors are as they were written\n",
                                              r.digests_checked, r.tensors)
@@ -47,15 +48,15 @@ Status verify_verb_body(const std::string& path, Invocation& run) {
 
 VerbBody prepare(CLI::App& app) {
   auto path = std::make_shared<std::string>();
-  app.add_option("FILE", *path, "GGUF file or Hugging Face directory")->type_name("")->required();
+  app.add_option("MODEL", *path, "GGUF file or Hugging Face directory")->type_name("")->required();
   return [path](Invocation& run) { return verify_verb_body(*path, run); };
 }
 
 }  // namespace
 
 const Verb verify_verb = {
-    "verify", "Check a file: structure, digests, finite values, provenance",
-    "Reads every byte once. Exit code 65 means that something is wrong with the file.\n\n"
+    "verify", "Check a model: structure, digests, finite values, provenance",
+    "Reads every byte once. Exit code 65 means that something is wrong with the model.\n\n"
     "Examples:\n"
     "  carat verify model.gguf\n"
     "  carat verify model.gguf --json",

@@ -1,0 +1,44 @@
+#include "cli/checks.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace carat {
+namespace {
+
+/// The whole of `text` as a number.
+template <class T>
+std::errc parse(const std::string& text, T& value) {
+  const char* end = text.data() + text.size();
+  const auto [stopped, code] = std::from_chars(text.data(), end, value);
+  return code == std::errc() && stopped != end ? std::errc::invalid_argument : code;
+}
+
+}  // namespace
+
+CLI::Validator whole_number(int64_t low, int64_t high) {
+  return CLI::Validator(
+      [low, high](std::string& text) {
+        int64_t value = 0;
+        const std::errc code = parse(text, value);
+        if (code == std::errc::invalid_argument) return fmt::format("'{}' is not a whole number", text);
+        if (code != std::errc() || value < low || value > high)
+          return fmt::format("{} is outside {} to {}", text, low, high);
+        return std::string();
+      },
+      "");
+}
+
+CLI::Validator finite_number() {
+  return CLI::Validator(
+      [](std::string& text) {
+        double value = 0;
+        const bool good = parse(text, value) == std::errc() && std::isfinite(value);
+        return good ? std::string() : fmt::format("'{}' is not a number", text);
+      },
+      "");
+}
+
+}  // namespace carat
