@@ -98,6 +98,8 @@ class CheckpointWriter {
   /// replaces the metadata given at creation; it must serialise to the same number of bytes (fixed-size
   /// arrays and strings of fixed length), else Code::internal.
   virtual Status finish(const Metadata* final = nullptr) = 0;
+  /// Removes what was written, for a source that can never be finished. No other call may follow.
+  virtual void discard() = 0;
 };
 
 }  // namespace carat

@@ -252,6 +252,7 @@ class GgufWriter final : public CheckpointWriter {
     }
     return file_->finish(header);
   }
+  void discard() override { file_->discard(); }
 
  private:
   Layout layout_;

@@ -260,4 +260,11 @@ Status PartialFile::finish(std::string_view header) {
   return {};
 }
 
+void PartialFile::discard() {
+  ::unlink(partial().c_str());
+  ::unlink(journal().c_str());
+  ::close(std::exchange(file_, -1));
+  ::close(std::exchange(journal_, -1));
+}
+
 }  // namespace carat

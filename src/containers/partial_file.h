@@ -55,6 +55,8 @@ class PartialFile {
   Status mark(std::string_view record);
   /// Replaces the header if `header` is not empty, syncs, renames, removes the journal.
   Status finish(std::string_view header);
+  /// Removes the partial file and its journal: what was to be written has no future. Nothing may follow.
+  void discard();
 
  private:
   PartialFile() = default;

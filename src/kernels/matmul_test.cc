@@ -273,6 +273,17 @@ TYPED_TEST(QuantizedMatmulTest, ExtremeCodesDoNotSaturate) {
   }
 }
 
+TEST(Matmul, EveryEncodingHasAFastProduct) {
+  for (const KernelTable* k : all_tables()) {
+    if (k->isa == Isa::portable) continue;
+    for (size_t i = 0; i < AllEncodings::kCount; ++i) {
+      if (!portable_table().quantized[i]) continue;
+      EXPECT_NE(k->quantized[i], portable_table().quantized[i])
+          << isa_name(k->isa) << " multiplies " << all_encodings()[i]->name << " with the portable code";
+    }
+  }
+}
+
 TEST(Matmul, TargetsOfDifferentEncodingsShareTheirActivations) {
   ThreadPool pool(2);
   const Problem<Q4_K> a({40, 512, 7});

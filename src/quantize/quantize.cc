@@ -63,7 +63,13 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
 
   const size_t resumed = writer->completed();
   std::vector<TensorRecord> records;
-  CARAT_DO(stream_tensors(context, options.stage, checkpoint, work, options.slab_weights, *writer, records));
+  Status streamed =
+      stream_tensors(context, options.stage, checkpoint, work, options.slab_weights, *writer, records);
+  if (!streamed) {
+    // A resume would meet the same values again; after an interruption or a full disk it would not.
+    if (streamed.error().code == Code::bad_data) writer->discard();
+    return std::move(streamed).error();
+  }
   Metadata final = work.plan.metadata;
   set_evidence(final, source_digest(checkpoint, records), records);
   CARAT_DO(writer->finish(&final));

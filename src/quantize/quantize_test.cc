@@ -158,7 +158,8 @@ void expect_refused(const Checkpoint& model, const QuantizeOptions& options, Cod
   EXPECT_EQ(report.error().code, code) << report.error().message;
   for (const auto part : parts)
     EXPECT_NE(report.error().message.find(part), std::string::npos) << part << ": " << report.error().message;
-  EXPECT_FALSE(std::filesystem::exists(folder / "out.gguf"));
+  for (const char* left : {"out.gguf", "out.gguf.partial", "out.gguf.journal"})
+    EXPECT_FALSE(std::filesystem::exists(folder / left)) << left;
 }
 
 TEST(Quantize, ValuesThatAreNotFiniteStopIt) {

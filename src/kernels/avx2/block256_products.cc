@@ -9,7 +9,5 @@ CARAT_BEGIN_AVX2
 CARAT_END_TARGET
 
 namespace carat::avx2 {
-void add_block256_products(KernelTable& table) {
-  set_products<Avx2Simd, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS>(table);
-}
+void add_block256_products(KernelTable& table) { set_products<Avx2Simd, 256>(table, AllEncodings{}); }
 }  // namespace carat::avx2

@@ -9,7 +9,5 @@ CARAT_BEGIN_AVX2
 CARAT_END_TARGET
 
 namespace carat::avx2 {
-void add_block32_products(KernelTable& table) {
-  set_products<Avx2Simd, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL>(table);
-}
+void add_block32_products(KernelTable& table) { set_products<Avx2Simd, 32>(table, AllEncodings{}); }
 }  // namespace carat::avx2

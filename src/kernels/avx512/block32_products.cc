@@ -9,7 +9,5 @@ CARAT_BEGIN_AVX512
 CARAT_END_TARGET
 
 namespace carat::avx512 {
-void add_block32_products(KernelTable& table) {
-  set_products<Avx512Simd, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL>(table);
-}
+void add_block32_products(KernelTable& table) { set_products<Avx512Simd, 32>(table, AllEncodings{}); }
 }  // namespace carat::avx512

@@ -217,13 +217,26 @@ struct QuantizedProductOf {
   }
 };
 
-/// Enters the products of the encodings E into a table.
-template <class S, class... E>
-constexpr void set_products(KernelTable& table) {
-  // Constants, lest an unoptimised build emits index_of from inside the region.
-  ((table.quantized[std::integral_constant<size_t, AllEncodings::index_of<E>()>::value] =
-        &QuantizedProductOf<S, E>::run),
-   ...);
+/// Whether there is a way to unpack E with S here.
+template <class S, class E>
+concept Unpackable = requires {
+  sizeof(Unpack<S, E>);
+};
+
+/// Enters the product of E into a table, if its blocks have kBlock columns and there is a way to unpack them.
+template <class S, int kBlock, class E>
+constexpr void set_product(KernelTable& table) {
+  if constexpr (!E::kFloat && E::kBlock == kBlock) {
+    // Constants, lest an unoptimised build emits index_of from inside the region.
+    if constexpr (Unpackable<S, E>)
+      table.quantized[std::integral_constant<size_t, AllEncodings::index_of<E>()>::value] =
+          &QuantizedProductOf<S, E>::run;
+  }
+}
+/// The same for each of a list. What is not entered keeps the portable product.
+template <class S, int kBlock, class... E>
+constexpr void set_products(KernelTable& table, EncodingList<E...>) {
+  (set_product<S, kBlock, E>(table), ...);
 }
 
 }  // namespace

@@ -13,21 +13,14 @@
 namespace carat {
 namespace {
 
-template <class... E>
-constexpr void set_quantized(KernelTable& table, EncodingList<E...>) {
-  const auto set = [&table]<class X>() {
-    if constexpr (!X::kFloat) set_products<PortableSimd, X>(table);
-  };
-  (set.template operator()<E>(), ...);
-}
-
 constexpr KernelTable make_table() {
   KernelTable table;
   table.isa = Isa::portable;
   Elementwise<PortableSimd>::add_to(table);
   FloatProducts<PortableSimd>::add_to(table);
   table.attention = &Attention<PortableSimd>::run;
-  set_quantized(table, AllEncodings{});
+  set_products<PortableSimd, 32>(table, AllEncodings{});
+  set_products<PortableSimd, 256>(table, AllEncodings{});
   return table;
 }
 
