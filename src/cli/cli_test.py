@@ -268,6 +268,9 @@ class Inspect(Case):
         text = self.succeed("inspect", STORIES).stdout
         for part in ("llama", "token_embd.weight", "F32", "5 layers"):
             self.assertIn(part, text)
+        for line in text.splitlines():
+            if STORIES not in line:  # a path is as long as it is
+                self.assertLessEqual(len(line), 80, line)
 
     def test_ranges_are_those_of_the_values(self):
         values = array.array("f", [float(i) for i in range(-40, 88)])

@@ -1,5 +1,6 @@
 // carat inspect: what is in a model file, without running it.
 #include <map>
+#include <utility>
 
 #include "arch/model_config.h"
 #include "arch/open_model.h"
@@ -157,16 +158,18 @@ class Report {
     line("architecture", architecture().empty() ? "not named" : printable(architecture()));
     if (readings_.config.ok()) {
       const ModelConfig& c = *readings_.config;
-      line("", fmt::format("{} layers, width {}, feed-forward {}, {} heads ({} for keys and values) of {}",
-                           c.layers, c.width, c.feed_forward, c.heads, c.kv_heads, c.head_dim));
-      line("", fmt::format("context {}, vocabulary {}{}", c.context_length, c.vocabulary,
+      line("", fmt::format("{} layers, width {}, feed-forward {}, context {}", c.layers, c.width,
+                           c.feed_forward, c.context_length));
+      line("", fmt::format("{} heads ({} for keys and values) of {}", c.heads, c.kv_heads, c.head_dim));
+      line("", fmt::format("vocabulary {}{}", c.vocabulary,
                            c.tied_embeddings ? ", embedding shared with the output" : ""));
     } else {
       line("", fmt::format("cannot be run: {}", printable(readings_.config.error().message)));
     }
     line("parameters", fmt::format("{} ({})", human_count(static_cast<double>(parameters())), parameters()));
     line("bits per weight", fmt::format("{:.3f}", bits_per_weight()));
-    line("encodings", encodings());
+    std::string_view label = "encodings";
+    for (const std::string& encoding : encodings()) line(std::exchange(label, ""), encoding);
     line("tokenizer", tokenizer_line());
     line("chat template", checkpoint_.metadata.has("tokenizer.chat_template") ? "yes" : "none");
     for (const auto& [key, value] : checkpoint_.metadata.entries())
@@ -217,7 +220,7 @@ class Report {
     return i < ranges_.size() && ranges_[i] ? &*ranges_[i] : nullptr;
   }
 
-  std::string encodings() const {
+  std::vector<std::string> encodings() const {
     std::map<std::string_view, std::pair<int, uint64_t>> by_name;
     for (const Tensor& t : checkpoint_.tensors) {
       auto& [count, bytes] = by_name[t.encoding->name];
@@ -228,7 +231,7 @@ class Report {
     for (const auto& [name, what] : by_name)
       parts.push_back(fmt::format("{}: {} tensor{}, {}", name, what.first, what.first == 1 ? "" : "s",
                                   human_bytes(what.second)));
-    return fmt::format("{}", fmt::join(parts, "; "));
+    return parts;
   }
 
   std::string tokenizer_line() const {
