@@ -19,6 +19,9 @@ struct Levels {
 /// kRefinements rounds of least squares follow.
 template <class E>
 struct UnevenGrid {
+  static constexpr float lowest = static_cast<float>(E::level(0));
+  static constexpr Levels levels[] = {{1.5f * lowest, -0.0625f * lowest, 13},
+                                      {-0.6f * lowest, -0.1f * lowest, 9}};
   static constexpr float ends[] = {-1.0f, -0.3f, 0.4f, 1.1f};
   static constexpr float moves[] = {0.35f, 0.35f, 0.18f, 0.09f};
   static constexpr int kRefinements = 2;
