@@ -4,7 +4,8 @@
 //   {"op":"load","gguf":PATH} or {"op":"load_hf","files":{name: text or base64 of tokenizer.model},"vocab":N}
 //   {"op":"encode","text":T,"special":bool,"add":bool}        -> {"ids":[...]}
 //   {"op":"decode","ids":[...]}                               -> {"text":...}
-//   {"op":"write","directory":D}                              -> files of make_hf_tokenizer_files written there
+//   {"op":"write","directory":D}                              -> files of make_hf_tokenizer_files written
+//   there
 #include <fmt/format.h>
 
 #include <fstream>
@@ -73,8 +74,8 @@ Result<json::object> answer(State& state, const json::value& request) {
     files.config_json = file_text(directory + "config.json").value_or("{}");
     state.metadata = {};
     const json::value* size = json_find(request, "vocab_size");
-    CARAT_DO(add_tokenizer_metadata(files, size && size->is_int64() ? static_cast<uint64_t>(size->get_int64()) : 0,
-                                    state.metadata));
+    CARAT_DO(add_tokenizer_metadata(
+        files, size && size->is_int64() ? static_cast<uint64_t>(size->get_int64()) : 0, state.metadata));
     return use(state);
   }
   if (op == "write") {
@@ -93,7 +94,8 @@ Result<json::object> answer(State& state, const json::value& request) {
   if (op == "decode") {
     std::vector<TokenId> ids;
     if (const json::array* given = json_array(json_find(request, "ids"))) {
-      for (const json::value& id : *given) ids.push_back(id.is_int64() ? static_cast<TokenId>(id.get_int64()) : -1);
+      for (const json::value& id : *given)
+        ids.push_back(id.is_int64() ? static_cast<TokenId>(id.get_int64()) : -1);
     }
     return json::object{{"text", state.tokenizer->decode(ids, flag_at(request, "special"))}};
   }
