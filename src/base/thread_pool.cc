@@ -39,52 +39,60 @@ int usable_processors() {
   return std::max(1, count);
 }
 
+// A job is published by storing how many of its chunks are unclaimed; whoever takes one off a positive
+// count owns a chunk of the job that is current at that moment, because no job ends (and none begins)
+// while a claimed chunk is unfinished. So nobody has to check in: a worker that was descheduled between
+// two jobs holds nothing up, and if it wakes late it finds either nothing or a chunk of a newer job.
+// (The first version waited for every worker to report each job; with more busy programs than cores,
+// each job then lasted a scheduler's time slice.)
 struct ThreadPool::Impl {
-  // The job, written by the caller before `generation` is raised.
+  // The job. Written by the caller while nothing is claimed, read only by owners of a chunk.
   Trampoline call = nullptr;
   void* body = nullptr;
-  int64_t count = 0, grain = 1;
+  int64_t count = 0, grain = 1, chunks = 0;
 
-  alignas(64) std::atomic<uint64_t> generation{0};
-  alignas(64) std::atomic<int64_t> next{0};
-  alignas(64) std::atomic<int> running{0};
+  alignas(64) std::atomic<int64_t> unclaimed{0};  // may dip below 0
+  alignas(64) std::atomic<int64_t> unfinished{0};
+  alignas(64) std::atomic<int> parked{0};
   std::atomic<bool> stop{false};
-  std::atomic<int> parked{0};
   std::mutex mutex;
   std::condition_variable wake;
   std::vector<std::thread> workers;
 
+  /// Works on chunks of the current job until none is unclaimed.
   void claim(int thread) {
-    for (;;) {
-      const int64_t begin = next.fetch_add(grain, std::memory_order_relaxed);
-      if (begin >= count) return;
+    int64_t finished = 0;
+    while (unclaimed.load(std::memory_order_relaxed) > 0) {
+      const int64_t left = unclaimed.fetch_sub(1, std::memory_order_acquire);
+      if (left <= 0) break;
+      const int64_t begin = (chunks - left) * grain;
       call(body, begin, std::min(count, begin + grain), thread);
+      ++finished;
     }
+    if (finished > 0) unfinished.fetch_sub(finished, std::memory_order_release);
   }
+
+  bool idle() const { return unclaimed.load() <= 0 && !stop.load(); }
 
   void work(int thread) {
-    uint64_t seen = 0;
-    for (;;) {
-      for (int i = 0; i < kSpins && generation.load(std::memory_order_acquire) == seen; ++i) relax();
-      if (generation.load(std::memory_order_acquire) == seen) {
+    while (!stop.load(std::memory_order_relaxed)) {
+      for (int i = 0; i < kSpins && idle(); ++i) relax();
+      if (idle()) {
         std::unique_lock lock(mutex);
         parked.fetch_add(1);
-        wake.wait(lock, [&] { return generation.load() != seen; });
+        wake.wait(lock, [&] { return !idle(); });
         parked.fetch_sub(1);
       }
-      seen = generation.load(std::memory_order_acquire);
-      if (stop.load(std::memory_order_relaxed)) return;
       claim(thread);
-      running.fetch_sub(1, std::memory_order_release);
     }
   }
 
-  void announce() {
-    generation.fetch_add(1);  // sequentially consistent: a worker either sees it or has raised `parked`
-    if (parked.load() > 0) {
-      { std::lock_guard lock(mutex); }
-      wake.notify_all();
-    }
+  // What a worker waits for was stored sequentially consistent before this: it has either seen it or
+  // has raised `parked`.
+  void wake_parked() {
+    if (parked.load() == 0) return;
+    { std::lock_guard lock(mutex); }
+    wake.notify_all();
   }
 };
 
@@ -95,7 +103,7 @@ ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
 
 ThreadPool::~ThreadPool() {
   impl_->stop = true;
-  impl_->announce();
+  impl_->wake_parked();
   for (auto& w : impl_->workers) w.join();
 }
 
@@ -112,11 +120,12 @@ void ThreadPool::run(int64_t count, int64_t grain, Trampoline call, void* body) 
   impl_->body = body;
   impl_->count = count;
   impl_->grain = grain;
-  impl_->next.store(0, std::memory_order_relaxed);
-  impl_->running.store(static_cast<int>(impl_->workers.size()), std::memory_order_relaxed);
-  impl_->announce();
+  impl_->chunks = (count + grain - 1) / grain;
+  impl_->unfinished.store(impl_->chunks, std::memory_order_relaxed);
+  impl_->unclaimed.store(impl_->chunks);
+  impl_->wake_parked();
   impl_->claim(0);
-  for (int spins = 0; impl_->running.load(std::memory_order_acquire) != 0; ++spins) {
+  for (int spins = 0; impl_->unfinished.load(std::memory_order_acquire) > 0; ++spins) {
     if (spins < kSpins)
       relax();
     else
