@@ -86,7 +86,7 @@ void bench_attention(const KernelTable& k, ThreadPool& pool) {
     a.kv_heads = kKvHeads;
     a.head_dim = kDim;
     a.scale = 0.125f;
-    const double s = seconds_of([&] { attention(k, pool, a); });
+    const double s = seconds_of([&] { attention(k, pool, {&a, 1}); });
     const double pairs =
         static_cast<double>(tokens) * (static_cast<double>(first) + static_cast<double>(tokens + 1) / 2);
     fmt::print("attention {:>4} tokens at {:>4}: {:8.1f} us, {:6.1f} Gop/s\n", tokens, first, s * 1e6,

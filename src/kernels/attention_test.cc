@@ -32,13 +32,11 @@ struct Data {
     for (float f : random_floats(cache, 3)) v.push_back(float_to_f16(f));
   }
 
-  /// Tokens [begin, end) in one call.
-  std::vector<float> run(const KernelTable& table, ThreadPool& pool, int64_t begin, int64_t end) const {
-    const int64_t width = c.heads * c.head_dim;
-    std::vector<float> out(static_cast<size_t>((end - begin) * width));
+  /// The call for tokens [begin, end).
+  AttentionArgs args(int64_t begin, int64_t end, float* out) const {
     AttentionArgs a;
-    a.q = q.data() + begin * width;
-    a.out = out.data();
+    a.q = q.data() + begin * c.heads * c.head_dim;
+    a.out = out;
     a.k_cache = k.data();
     a.v_cache = v.data();
     a.kv_stride = stride;
@@ -49,7 +47,13 @@ struct Data {
     a.head_dim = c.head_dim;
     a.scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
     a.window = c.window;
-    attention(table, pool, a);
+    return a;
+  }
+  /// Tokens [begin, end) in one call.
+  std::vector<float> run(const KernelTable& table, ThreadPool& pool, int64_t begin, int64_t end) const {
+    std::vector<float> out(static_cast<size_t>((end - begin) * c.heads * c.head_dim));
+    const AttentionArgs a = args(begin, end, out.data());
+    attention(table, pool, {&a, 1});
     return out;
   }
 };
@@ -105,6 +109,25 @@ TEST(Attention, BitsDependOnNeitherInstructionSetNorThreadsNorBatch) {
         EXPECT_TRUE(same_bits(pieces, expected)) << isa_name(table->isa) << " in pieces of " << piece;
       }
     }
+  }
+}
+
+TEST(Attention, SequencesOfOneJobAreComputedAsIfAlone) {
+  ThreadPool three(3);
+  std::vector<Data> data(std::begin(kCases), std::end(kCases));
+  for (const KernelTable* table : all_tables()) {
+    std::vector<std::vector<float>> expected, out;
+    std::vector<AttentionArgs> calls;
+    for (const Data& d : data) {
+      expected.push_back(d.run(*table, three, 0, d.c.tokens));
+      out.emplace_back(expected.back().size());
+      calls.push_back(d.args(0, d.c.tokens, out.back().data()));
+    }
+    calls.insert(calls.begin() + 3, AttentionArgs{.heads = 2, .kv_heads = 1, .head_dim = 16});  // no tokens
+    attention(*table, three, calls);
+    for (size_t i = 0; i < data.size(); ++i)
+      EXPECT_TRUE(same_bits(out[i], expected[i])) << isa_name(table->isa) << " sequence " << i;
+    attention(*table, three, {});
   }
 }
 

@@ -213,19 +213,28 @@ void add_bias(const KernelTable& k, float* x, const float* bias, int64_t rows, i
   for (int64_t r = 0; r < rows; ++r) k.add(x + r * n, bias, n);
 }
 
-void attention(const KernelTable& k, ThreadPool& pool, const AttentionArgs& args) {
-  if (args.tokens <= 0) return;
-  const int group = args.heads / args.kv_heads;
+void attention(const KernelTable& k, ThreadPool& pool, std::span<const AttentionArgs> calls) {
   // About 64 queries share a chunk that was unpacked once; their outputs stay in the cache.
-  const int64_t block = std::max<int64_t>(1, 64 / group);
-  const int64_t blocks = ceil_div(args.tokens, block);
-  pool.parallel_for(blocks * args.kv_heads, 1, [&](int64_t begin, int64_t end, int) {
+  const auto block = [](const AttentionArgs& args) {
+    return std::max<int64_t>(1, 64 / (args.heads / args.kv_heads));
+  };
+  // The items of call i are [first_item[i], first_item[i + 1]).
+  thread_local std::vector<int64_t> first_item;
+  first_item.assign(1, 0);
+  for (const AttentionArgs& args : calls)
+    first_item.push_back(first_item.back() + ceil_div(args.tokens, block(args)) * args.kv_heads);
+
+  const std::span<const int64_t> first = first_item;  // the pool's threads have their own thread_local
+  pool.parallel_for(first.back(), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t b = blocks - 1 - i / args.kv_heads;  // late tokens see more: first
-      AttentionItem item{&args, static_cast<int>(i % args.kv_heads), b * block,
-                         std::min(args.tokens, (b + 1) * block), nullptr};
-      item.scratch =
-          scratch<float, 2>(attention_scratch(item.token_end - item.token_begin, group, args.head_dim));
+      const int64_t call = std::ranges::upper_bound(first, i) - first.begin() - 1;
+      const AttentionArgs& args = calls[static_cast<size_t>(call)];
+      // Late tokens see more: theirs come first.
+      const int64_t b = (first[static_cast<size_t>(call) + 1] - 1 - i) / args.kv_heads;
+      AttentionItem item{&args, static_cast<int>((i - first[static_cast<size_t>(call)]) % args.kv_heads),
+                         b * block(args), std::min(args.tokens, (b + 1) * block(args)), nullptr};
+      item.scratch = scratch<float, 2>(
+          attention_scratch(item.token_end - item.token_begin, args.heads / args.kv_heads, args.head_dim));
       k.attention(item);
     }
   });

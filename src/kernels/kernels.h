@@ -88,7 +88,8 @@ struct AttentionArgs {
   float scale = 1.0f;
   int64_t window = 0;
 };
-void attention(const KernelTable& k, ThreadPool& pool, const AttentionArgs& args);
+/// Each of `calls` is computed as if alone; one job of the pool does the work of all.
+void attention(const KernelTable& k, ThreadPool& pool, std::span<const AttentionArgs> calls);
 
 /// float -> f16 (nearest even), for appending to the cache.
 void store_f16(const KernelTable& k, const float* x, int64_t n, uint16_t* out);

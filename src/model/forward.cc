@@ -109,7 +109,7 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s, const Forw
     attend.head_dim = c.head_dim;
     attend.scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
     attend.window = c.sliding_window;
-    attention(kt, pool, attend);
+    attention(kt, pool, {&attend, 1});
     const MatmulTarget attention_output[] = {{w.attention_output, h, c.width}};
     matmul(kt, pool, model.scheme, attention_output, s.attended.data(), q_width, rows);
 
