@@ -88,13 +88,10 @@ class LoadedSession final : public Session {
         return go_on;
       }
       const int64_t count = std::min(max_forward_tokens, n - first);
-      ForwardCall call;
-      call.tokens = tokens.subspan(first, count);
-      call.position = position_;
-      call.kv = cache_.views();
-      call.first_kept = std::clamp<int64_t>(first_kept - first, 0, count);
+      const ForwardSegment segment{tokens.subspan(first, count), position_, cache_.views(),
+                                   std::clamp<int64_t>(first + count - first_kept, 0, count)};
       float* hidden = hidden_.data() + std::max<int64_t>(0, first - first_kept) * width;
-      forward(context.pool, model, engine_->scratch(), call, hidden);
+      forward(context.pool, model, engine_->scratch(), {&segment, 1}, hidden);
       position_ += count;
     }
     return {};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace carat {
 namespace {
@@ -33,30 +34,92 @@ void grow(const ModelConfig& c, int64_t n, ForwardScratch& s) {
   at_least(s.sin, n * c.rotary_dim / 2);
 }
 
+/// body(segment, first, count, row) for the pieces of segments that rows [begin, begin + rows) of the call
+/// consist of: tokens [first, first + count) of the segment, from that row on.
+template <class Body>
+void over_segments(std::span<const ForwardSegment> segments, int64_t begin, int64_t rows, Body&& body) {
+  int64_t start = 0;  // row of the segment's first token
+  for (const ForwardSegment& segment : segments) {
+    const int64_t n = static_cast<int64_t>(segment.tokens.size());
+    const int64_t first = std::max<int64_t>(0, begin - start);
+    const int64_t end = std::min(n, begin + rows - start);
+    if (first < end) body(segment, first, end - first, start + first);
+    start += n;
+  }
+}
+
+/// Moves the rows of kept tokens to the front: [n, width] becomes [kept, width].
+void keep_rows(std::span<const ForwardSegment> segments, int64_t width, float* x) {
+  float* to = x;
+  for (const ForwardSegment& segment : segments) {
+    x += static_cast<int64_t>(segment.tokens.size()) * width;  // behind the segment
+    std::memmove(to, x - segment.kept * width, segment.kept * width * sizeof(float));
+    to += segment.kept * width;
+  }
+}
+
+/// Attention of layer l for the last `kept` tokens of each segment, or for all: out is [rows, heads,
+/// head_dim].
+void attend(ThreadPool& pool, const Model& model, ForwardScratch& s, std::span<const ForwardSegment> segments,
+            int64_t l, bool all) {
+  const ModelConfig& c = model.weights.config;
+  const int64_t q_width = int64_t{c.heads} * c.head_dim;
+  s.attend.clear();
+  const float* q = s.q.data();
+  float* out = s.attended.data();
+  for (const ForwardSegment& segment : segments) {
+    const int64_t n = static_cast<int64_t>(segment.tokens.size());
+    const int64_t rows = all ? n : segment.kept;
+    AttentionArgs a;
+    a.q = q + (n - rows) * q_width;
+    a.out = out;
+    a.k_cache = segment.kv[l].k;
+    a.v_cache = segment.kv[l].v;
+    a.kv_stride = int64_t{c.kv_heads} * c.head_dim;
+    a.tokens = rows;
+    a.first_position = segment.position + n - rows;
+    a.heads = c.heads;
+    a.kv_heads = c.kv_heads;
+    a.head_dim = c.head_dim;
+    a.scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
+    a.window = c.sliding_window;
+    s.attend.push_back(a);
+    q += n * q_width;
+    out += rows * q_width;
+  }
+  attention(model.kernels, pool, s.attend);
+}
+
 }  // namespace
 
-void forward(ThreadPool& pool, const Model& model, ForwardScratch& s, const ForwardCall& call,
-             float* hidden) {
+void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
+             std::span<const ForwardSegment> segments, float* hidden) {
   const ModelConfig& c = model.weights.config;
   const KernelTable& kt = model.kernels;
-  const int64_t n = static_cast<int64_t>(call.tokens.size());
   const int64_t q_width = int64_t{c.heads} * c.head_dim;
   const int64_t kv_width = int64_t{c.kv_heads} * c.head_dim;
   const int64_t half = c.rotary_dim / 2;
+  int64_t n = 0, kept = 0;
+  for (const ForwardSegment& segment : segments) {
+    n += static_cast<int64_t>(segment.tokens.size());
+    kept += segment.kept;
+  }
   grow(c, n, s);
 
   const WeightView& embedding = model.weights.embedding;
-  over_tokens(pool, n, [&](int64_t first, int64_t count) {
-    for (int64_t t = first; t < first + count; ++t) {
-      const uint8_t* row = embedding.data + call.tokens[t] * embedding.row_bytes;
-      embedding.encoding->decode(row, s.x.data() + t * c.width, c.width);  // x: [n, width]
-      rope_row(c, call.position + t, s.cos.data() + t * half, s.sin.data() + t * half);
-    }
+  over_tokens(pool, n, [&](int64_t begin, int64_t rows) {
+    over_segments(
+        segments, begin, rows, [&](const ForwardSegment& g, int64_t first, int64_t count, int64_t row) {
+          for (int64_t t = first; t < first + count; ++t, ++row) {
+            const uint8_t* weights = embedding.data + g.tokens[t] * embedding.row_bytes;
+            embedding.encoding->decode(weights, s.x.data() + row * c.width, c.width);  // x: [n, width]
+            rope_row(c, g.position + t, s.cos.data() + row * half, s.sin.data() + row * half);
+          }
+        });
   });
 
   for (int64_t l = 0; l < c.layers; ++l) {
     const LayerWeights& w = model.weights.layers[l];
-    const KvView& kv = call.kv[l];
 
     // h = norm(x): [n, width]
     over_tokens(pool, n, [&](int64_t first, int64_t count) {
@@ -67,49 +130,40 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s, const Forw
     const MatmulTarget qkv[] = {
         {w.q, s.q.data(), q_width}, {w.k, s.k.data(), kv_width}, {w.v, s.v.data(), kv_width}};
     matmul(kt, pool, model.scheme, qkv, s.h.data(), c.width, n);
-    over_tokens(pool, n, [&](int64_t first, int64_t count) {
-      float* q = s.q.data() + first * q_width;
-      float* k = s.k.data() + first * kv_width;
-      float* v = s.v.data() + first * kv_width;
+    over_tokens(pool, n, [&](int64_t begin, int64_t rows) {
+      float* q = s.q.data() + begin * q_width;
+      float* k = s.k.data() + begin * kv_width;
+      float* v = s.v.data() + begin * kv_width;
       if (c.qkv_bias) {
-        add_bias(kt, q, w.q_bias.data(), count, q_width);
-        add_bias(kt, k, w.k_bias.data(), count, kv_width);
-        add_bias(kt, v, w.v_bias.data(), count, kv_width);
+        add_bias(kt, q, w.q_bias.data(), rows, q_width);
+        add_bias(kt, k, w.k_bias.data(), rows, kv_width);
+        add_bias(kt, v, w.v_bias.data(), rows, kv_width);
       }
       if (c.qk_norm) {
-        rms_norm(kt, q, w.q_norm.data(), c.norm_epsilon, count * c.heads, c.head_dim, q);
-        rms_norm(kt, k, w.k_norm.data(), c.norm_epsilon, count * c.kv_heads, c.head_dim, k);
+        rms_norm(kt, q, w.q_norm.data(), c.norm_epsilon, rows * c.heads, c.head_dim, q);
+        rms_norm(kt, k, w.k_norm.data(), c.norm_epsilon, rows * c.kv_heads, c.head_dim, k);
       }
-      const float* cos = s.cos.data() + first * half;
-      const float* sin = s.sin.data() + first * half;
-      rope(kt, q, q_width, count, c.heads, c.head_dim, c.rotary_dim, cos, sin, c.rope_interleaved);
-      rope(kt, k, kv_width, count, c.kv_heads, c.head_dim, c.rotary_dim, cos, sin, c.rope_interleaved);
-      store_f16(kt, k, count * kv_width, kv.k + (call.position + first) * kv_width);
-      store_f16(kt, v, count * kv_width, kv.v + (call.position + first) * kv_width);
+      const float* cos = s.cos.data() + begin * half;
+      const float* sin = s.sin.data() + begin * half;
+      rope(kt, q, q_width, rows, c.heads, c.head_dim, c.rotary_dim, cos, sin, c.rope_interleaved);
+      rope(kt, k, kv_width, rows, c.kv_heads, c.head_dim, c.rotary_dim, cos, sin, c.rope_interleaved);
+      over_segments(segments, begin, rows,
+                    [&](const ForwardSegment& g, int64_t first, int64_t count, int64_t row) {
+                      const int64_t to = (g.position + first) * kv_width;
+                      store_f16(kt, s.k.data() + row * kv_width, count * kv_width, g.kv[l].k + to);
+                      store_f16(kt, s.v.data() + row * kv_width, count * kv_width, g.kv[l].v + to);
+                    });
     });
 
-    // From here on the last layer only matters for the tokens whose hidden states are wanted: rows [a, n).
-    const int64_t a = l + 1 < c.layers ? 0 : call.first_kept;
-    const int64_t rows = n - a;
+    // From here on the last layer only matters for the tokens whose hidden states are wanted.
+    const bool all = l + 1 < c.layers;
+    const int64_t rows = all ? n : kept;
     if (rows == 0) return;
-    float* x = s.x.data() + a * c.width;
-    float* h = s.h.data() + a * c.width;
+    if (!all) keep_rows(segments, c.width, s.x.data());
+    float* x = s.x.data();
+    float* h = s.h.data();
 
-    // attended: [rows, heads, head_dim]
-    AttentionArgs attend;
-    attend.q = s.q.data() + a * q_width;
-    attend.out = s.attended.data();
-    attend.k_cache = kv.k;
-    attend.v_cache = kv.v;
-    attend.kv_stride = kv_width;
-    attend.tokens = rows;
-    attend.first_position = call.position + a;
-    attend.heads = c.heads;
-    attend.kv_heads = c.kv_heads;
-    attend.head_dim = c.head_dim;
-    attend.scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
-    attend.window = c.sliding_window;
-    attention(kt, pool, {&attend, 1});
+    attend(pool, model, s, segments, l, all);  // attended: [rows, heads, head_dim]
     const MatmulTarget attention_output[] = {{w.attention_output, h, c.width}};
     matmul(kt, pool, model.scheme, attention_output, s.attended.data(), q_width, rows);
 
@@ -134,11 +188,9 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s, const Forw
     });
   }
 
-  const int64_t rows = n - call.first_kept;
-  const float* x = s.x.data() + call.first_kept * c.width;
-  over_tokens(pool, rows, [&](int64_t first, int64_t count) {
-    rms_norm(kt, x + first * c.width, model.weights.output_norm.data(), c.norm_epsilon, count, c.width,
-             hidden + first * c.width);
+  over_tokens(pool, kept, [&](int64_t first, int64_t count) {
+    rms_norm(kt, s.x.data() + first * c.width, model.weights.output_norm.data(), c.norm_epsilon, count,
+             c.width, hidden + first * c.width);
   });
 }
 

@@ -2,9 +2,9 @@
 // whose block is attention and a gated feed-forward (llama, qwen2, qwen3); their differences are data in
 // ModelConfig.
 //
-// Every value depends only on the tokens before it, never on how many are processed at once: the products
-// have one order of accumulation (kernels.h), and attention reads keys and values back from the f16 cache
-// even within a chunk.
+// Every value depends only on the tokens of its sequence before it, never on how many tokens or sequences are
+// processed at once: the products have one order of accumulation (kernels.h), and attention reads keys and
+// values back from the f16 cache even within a chunk.
 #pragma once
 
 #include <span>
@@ -27,28 +27,33 @@ struct Model {
   ActivationScheme scheme;
 };
 
-/// Work space, grown as needed and reused; n = tokens of the call.
+/// Work space, grown as needed and reused; n = tokens of the call, those of all segments one after another.
 struct ForwardScratch {
-  std::vector<float> x;         ///< [n, width] the residual stream
-  std::vector<float> h;         ///< [n, width] normed input of a block, then its output
-  std::vector<float> q;         ///< [n, heads, head_dim]
-  std::vector<float> k, v;      ///< [n, kv_heads, head_dim]
-  std::vector<float> attended;  ///< [n, heads, head_dim]
-  std::vector<float> gate, up;  ///< [n, feed_forward]
-  std::vector<float> cos, sin;  ///< [n, rotary_dim / 2]
+  std::vector<float> x;               ///< [n, width] the residual stream
+  std::vector<float> h;               ///< [n, width] normed input of a block, then its output
+  std::vector<float> q;               ///< [n, heads, head_dim]
+  std::vector<float> k, v;            ///< [n, kv_heads, head_dim]
+  std::vector<float> attended;        ///< [n, heads, head_dim]
+  std::vector<float> gate, up;        ///< [n, feed_forward]
+  std::vector<float> cos, sin;        ///< [n, rotary_dim / 2]
+  std::vector<AttentionArgs> attend;  ///< one per segment
 };
 
-struct ForwardCall {
-  std::span<const int32_t> tokens;  ///< at most max_forward_tokens, each in [0, vocabulary)
+/// One sequence's part of a call.
+struct ForwardSegment {
+  std::span<const int32_t> tokens;  ///< each in [0, vocabulary); may be empty
   int64_t position = 0;             ///< of tokens[0]; kv holds those before it
   std::span<const KvView> kv;       ///< one per layer, with room for position + tokens.size() positions
-  int64_t first_kept = 0;           ///< hidden states are wanted from this token on; tokens.size() for none
+  int64_t kept = 0;                 ///< hidden states are wanted of its last so many tokens
 };
 
-/// Appends keys and values of all tokens to call.kv and writes the hidden states (after the final norm) of
-/// tokens [first_kept, n): hidden is [n - first_kept, width].
-void forward(ThreadPool& pool, const Model& model, ForwardScratch& scratch, const ForwardCall& call,
-             float* hidden);
+/// Appends keys and values of all tokens to the caches of their segments, which belong to different
+/// sequences, and writes the hidden states (after the final norm) of the kept tokens, segment by segment:
+/// hidden is [sum of kept, width]. There are at most max_forward_tokens tokens in all. The prefill of one
+/// sequence is one segment, a decode step of many sequences is a segment of one token for each; weights are
+/// read once either way.
+void forward(ThreadPool& pool, const Model& model, ForwardScratch& scratch,
+             std::span<const ForwardSegment> segments, float* hidden);
 
 /// logits[rows, vocabulary] of hidden states [rows, width].
 void output_logits(ThreadPool& pool, const Model& model, const float* hidden, int64_t rows, float* logits);

@@ -25,6 +25,24 @@ std::vector<int32_t> random_tokens(int64_t n, int64_t vocabulary, uint64_t seed)
   return tokens;
 }
 
+/// A sequence's tokens and cache.
+struct Sequence {
+  Sequence(const ModelConfig& c, std::vector<int32_t> ids) : tokens(std::move(ids)) {
+    const int64_t size = static_cast<int64_t>(tokens.size()) * c.kv_heads * c.head_dim;
+    cache.resize(2 * c.layers * size);
+    for (int64_t l = 0; l < c.layers; ++l) {
+      kv.push_back({cache.data() + 2 * l * size, cache.data() + (2 * l + 1) * size, Place::cpu});
+    }
+  }
+  ForwardSegment segment(int64_t first, int64_t count, int64_t kept) const {
+    return {std::span(tokens).subspan(first, count), first, kv, kept};
+  }
+
+  std::vector<int32_t> tokens;
+  std::vector<uint16_t> cache;
+  std::vector<KvView> kv;
+};
+
 /// Logits [n, vocabulary] of tokens given to forward() in pieces of the sizes in `pieces` (the last repeats).
 std::vector<float> run(const Weights& weights, const std::vector<int32_t>& tokens, ActivationScheme scheme,
                        int threads, std::vector<int64_t> pieces) {
@@ -32,23 +50,15 @@ std::vector<float> run(const Weights& weights, const std::vector<int32_t>& token
   const Model model{weights, **default_kernel_table(), scheme};
   ThreadPool pool(threads);
   const int64_t n = static_cast<int64_t>(tokens.size());
-  const int64_t row = int64_t{c.kv_heads} * c.head_dim;
-  std::vector<uint16_t> cache(2 * c.layers * n * row);
-  std::vector<KvView> kv;
-  for (int64_t l = 0; l < c.layers; ++l) {
-    kv.push_back({cache.data() + 2 * l * n * row, cache.data() + (2 * l + 1) * n * row, Place::cpu});
-  }
+  const Sequence sequence(c, tokens);
   ForwardScratch scratch;
   std::vector<float> logits;
   for (int64_t first = 0; first < n;) {
     const int64_t count = std::min(pieces.front(), n - first);
     if (pieces.size() > 1) pieces.erase(pieces.begin());
     std::vector<float> hidden(count * c.width), out(count * c.vocabulary);
-    ForwardCall call;
-    call.tokens = std::span(tokens).subspan(first, count);
-    call.position = first;
-    call.kv = kv;
-    forward(pool, model, scratch, call, hidden.data());
+    const ForwardSegment segment = sequence.segment(first, count, count);
+    forward(pool, model, scratch, {&segment, 1}, hidden.data());
     output_logits(pool, model, hidden.data(), count, out.data());
     logits.insert(logits.end(), out.begin(), out.end());
     first += count;
@@ -135,25 +145,62 @@ TEST(Forward, KeepingOnlySomeTokensChangesNothing) {
   ThreadPool pool(2);
   const std::vector<int32_t> tokens = random_tokens(40, m.vocabulary, 5);
   const auto hidden_from = [&](int64_t first_kept) {
-    const int64_t row = int64_t{c.kv_heads} * c.head_dim;
-    std::vector<uint16_t> cache(2 * c.layers * 40 * row);
-    std::vector<KvView> kv;
-    for (int64_t l = 0; l < c.layers; ++l) {
-      kv.push_back({cache.data() + 2 * l * 40 * row, cache.data() + (2 * l + 1) * 40 * row, Place::cpu});
-    }
+    const Sequence sequence(c, tokens);
     ForwardScratch scratch;
     std::vector<float> hidden((40 - first_kept) * c.width);
-    ForwardCall call;
-    call.tokens = tokens;
-    call.kv = kv;
-    call.first_kept = first_kept;
-    forward(pool, model, scratch, call, hidden.data());
-    hidden.insert(hidden.end(), cache.begin(), cache.end());  // the cache must be whole as well
+    const ForwardSegment segment = sequence.segment(0, 40, 40 - first_kept);
+    forward(pool, model, scratch, {&segment, 1}, hidden.data());
+    hidden.insert(hidden.end(), sequence.cache.begin(),
+                  sequence.cache.end());  // the cache must be whole as well
     return hidden;
   };
   const auto all = hidden_from(0);
   for (const int64_t first : {1, 13, 39, 40}) {
     EXPECT_EQ(hidden_from(first), std::vector<float>(all.begin() + first * c.width, all.end())) << first;
+  }
+}
+
+TEST(Forward, SequencesTogetherHaveTheBitsOfEachAlone) {
+  for (RandomModel m : testing::model_variants()) {
+    m.encoding = find_encoding("Q8_0");
+    const Weights weights = load(testing::random_model(m));
+    const ModelConfig& c = weights.config;
+    const Model model{weights, **default_kernel_table(), ActivationScheme::int8_32};
+    // Sequences at different positions; what each gives to the call: prefill, steps, nothing, something of
+    // which nothing is kept.
+    struct Part {
+      int64_t before, count, kept;
+    };
+    const Part parts[] = {{0, 37, 37}, {5, 1, 1}, {70, 1, 1}, {3, 0, 0}, {63, 20, 4}, {9, 6, 0}, {0, 1, 1}};
+    for (const int threads : {1, 3}) {
+      ThreadPool pool(threads);
+      ForwardScratch scratch;
+      std::vector<Sequence> together, alone;
+      std::vector<float> expected;
+      int64_t kept = 0;
+      for (const Part& part : parts) {
+        const auto tokens = random_tokens(part.before + part.count, m.vocabulary, 100 + together.size());
+        together.emplace_back(c, tokens);
+        alone.emplace_back(c, tokens);
+        for (const Sequence* s : {&together.back(), &alone.back()}) {
+          const ForwardSegment before = s->segment(0, part.before, 0);
+          forward(pool, model, scratch, {&before, 1}, nullptr);
+        }
+        const ForwardSegment rest = alone.back().segment(part.before, part.count, part.kept);
+        std::vector<float> hidden(part.kept * c.width);
+        forward(pool, model, scratch, {&rest, 1}, hidden.data());
+        expected.insert(expected.end(), hidden.begin(), hidden.end());
+        kept += part.kept;
+      }
+      std::vector<ForwardSegment> segments;
+      for (size_t i = 0; i < std::size(parts); ++i)
+        segments.push_back(together[i].segment(parts[i].before, parts[i].count, parts[i].kept));
+      std::vector<float> hidden(kept * c.width);
+      forward(pool, model, scratch, segments, hidden.data());
+      EXPECT_EQ(hidden, expected) << description(m);
+      for (size_t i = 0; i < std::size(parts); ++i)
+        EXPECT_EQ(together[i].cache, alone[i].cache) << description(m) << ", sequence " << i;
+    }
   }
 }
 
