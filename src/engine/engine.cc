@@ -29,6 +29,8 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
   std::string_view activation_scheme() const override { return activation_scheme_name(scheme_); }
   Result<std::unique_ptr<Session>> new_session() override { return new_session(scheme_); }
   Result<std::unique_ptr<Session>> new_session(ActivationScheme scheme) override;
+  Result<std::span<const float>> step(const Context& context, std::span<Session* const> sessions,
+                                      std::span<const TokenId> tokens) override;
 
   const ModelConfig& config() const { return weights_.config; }
   Model model(ActivationScheme scheme) const { return {weights_, kernels_, scheme}; }
@@ -42,6 +44,9 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
   int64_t context_;
   ActivationScheme scheme_;
   ForwardScratch scratch_;
+  std::vector<ForwardSegment> step_segments_;
+  std::vector<float> step_hidden_;  ///< [sessions, width]
+  std::vector<float> step_logits_;  ///< [sessions, vocabulary]
 };
 
 class LoadedSession final : public Session {
@@ -53,12 +58,13 @@ class LoadedSession final : public Session {
 
   Result<std::span<const float>> append(const Context& context, std::span<const TokenId> tokens) override {
     if (tokens.empty()) return usage_error("append() needs at least one token");
-    const int64_t last = static_cast<int64_t>(tokens.size()) - 1;
+    const int64_t before = position_;
+    CARAT_DO(append_kept(context, tokens, static_cast<int64_t>(tokens.size()) - 1));
     logits_.resize(engine_->vocabulary());
-    CARAT_DO(append_scored(context, tokens, last, [&](int64_t, int64_t, const float* logits) -> Status {
-      std::copy_n(logits, logits_.size(), logits_.begin());
-      return {};
-    }));
+    if (Status scored = kept_logits(context, 0, 1, logits_.data()); !scored) {
+      truncate(before);
+      return std::move(scored).error();
+    }
     return std::span<const float>(logits_);
   }
 
@@ -72,7 +78,7 @@ class LoadedSession final : public Session {
   }
 
   Status append_kept(const Context& context, std::span<const TokenId> tokens, int64_t first_kept) override {
-    CARAT_DO(check(tokens));
+    CARAT_DO(check_append(tokens));
     const int64_t n = static_cast<int64_t>(tokens.size());
     const int64_t width = engine_->config().width;
     const int64_t before = position_;
@@ -80,7 +86,6 @@ class LoadedSession final : public Session {
     kept_ = n - first_kept;
     hidden_.resize(kept_ * width);
     cache_.reserve(before + n, before, engine_->context_length());
-
     const Model model = engine_->model(scheme_);
     for (int64_t first = 0; first < n; first += max_forward_tokens) {
       if (Status go_on = context.check(); !go_on) {
@@ -88,8 +93,8 @@ class LoadedSession final : public Session {
         return go_on;
       }
       const int64_t count = std::min(max_forward_tokens, n - first);
-      const ForwardSegment segment{tokens.subspan(first, count), position_, cache_.views(),
-                                   std::clamp<int64_t>(first + count - first_kept, 0, count)};
+      const int64_t kept = std::clamp<int64_t>(first + count - first_kept, 0, count);
+      const ForwardSegment segment{tokens.subspan(first, count), position_, cache_.views(), kept};
       float* hidden = hidden_.data() + std::max<int64_t>(0, first - first_kept) * width;
       forward(context.pool, model, engine_->scratch(), {&segment, 1}, hidden);
       position_ += count;
@@ -113,8 +118,11 @@ class LoadedSession final : public Session {
     kept_ = 0;
   }
 
- private:
-  Status check(std::span<const TokenId> tokens) const {
+  const LoadedEngine* engine() const { return engine_.get(); }
+  ActivationScheme scheme() const { return scheme_; }
+
+  /// Whether the tokens can be appended.
+  Status check_append(std::span<const TokenId> tokens) const {
     const int64_t room = engine_->context_length() - position_;
     if (static_cast<int64_t>(tokens.size()) > room) {
       const auto count = fmt::format("{} token{}", tokens.size(), tokens.size() == 1 ? "" : "s");
@@ -132,6 +140,18 @@ class LoadedSession final : public Session {
     return {};
   }
 
+  /// The session's part of a step that appends a token; accepted after check_append ...
+  ForwardSegment step_segment(const TokenId& token) {
+    cache_.reserve(position_ + 1, position_, engine_->context_length());
+    return {{&token, 1}, position_, cache_.views(), 1};
+  }
+  /// ... and taken note of when the step is done.
+  void stepped() {
+    ++position_;
+    kept_ = 0;
+  }
+
+ private:
   Status score_kept(const Context& context, int64_t first_index,
                     const std::function<Status(int64_t, int64_t, const float*)>& sink) {
     const int64_t slab = logit_slab_rows(engine_->vocabulary());
@@ -156,6 +176,43 @@ class LoadedSession final : public Session {
 
 Result<std::unique_ptr<Session>> LoadedEngine::new_session(ActivationScheme scheme) {
   return std::unique_ptr<Session>(std::make_unique<LoadedSession>(shared_from_this(), scheme));
+}
+
+Result<std::span<const float>> LoadedEngine::step(const Context& context, std::span<Session* const> sessions,
+                                                  std::span<const TokenId> tokens) {
+  if (sessions.empty() || sessions.size() != tokens.size())
+    return usage_error("a step needs one token for each of its sessions, not {} for {}", tokens.size(),
+                       sessions.size());
+  std::vector<Session*> distinct(sessions.begin(), sessions.end());
+  std::ranges::sort(distinct);
+  if (std::ranges::adjacent_find(distinct) != distinct.end())
+    return usage_error("a session can take part in a step only once");
+  std::vector<LoadedSession*> own;
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    own.push_back(dynamic_cast<LoadedSession*>(sessions[i]));
+    if (!own[i] || own[i]->engine() != this) return usage_error("session {} is not of this engine", i);
+    if (own[i]->scheme() != own[0]->scheme())
+      return usage_error("the sessions of a step must have one activation scheme, not {} and {}",
+                         activation_scheme_name(own[0]->scheme()), activation_scheme_name(own[i]->scheme()));
+    if (Status fits = own[i]->check_append(tokens.subspan(i, 1)); !fits)
+      return std::move(fits).error().within(fmt::format("session {}", i));
+  }
+  CARAT_DO(context.check());
+
+  const int64_t n = static_cast<int64_t>(sessions.size());
+  const Model with = model(own[0]->scheme());
+  step_segments_.clear();
+  for (int64_t i = 0; i < n; ++i) step_segments_.push_back(own[i]->step_segment(tokens[i]));
+  step_hidden_.resize(n * config().width);
+  step_logits_.resize(n * vocabulary());
+  for (int64_t first = 0; first < n; first += max_forward_tokens) {
+    const int64_t count = std::min(max_forward_tokens, n - first);
+    forward(context.pool, with, scratch_, std::span(step_segments_).subspan(first, count),
+            step_hidden_.data() + first * config().width);
+  }
+  output_logits(context.pool, with, step_hidden_.data(), n, step_logits_.data());
+  for (LoadedSession* session : own) session->stepped();
+  return std::span<const float>(step_logits_);
 }
 
 }  // namespace

@@ -43,6 +43,14 @@ class Engine {
   virtual Result<std::unique_ptr<Session>> new_session() = 0;
   /// The same with another activation scheme than the engine's own.
   virtual Result<std::unique_ptr<Session>> new_session(ActivationScheme scheme) = 0;
+  /// Appends tokens[i] to sessions[i], for all at once, and returns logits [sessions, vocabulary] (valid
+  /// until the next step): each session has the bits it would have alone, but the weights are read once for
+  /// all, which is what a step of decoding mostly costs. The sessions may be at any positions. On an error
+  /// all are as they were before: no session, or not as many as tokens; one of another engine or given twice;
+  /// different activation schemes; a token outside the vocabulary; a full context (all Code::usage);
+  /// cancellation.
+  virtual Result<std::span<const float>> step(const Context& context, std::span<Session* const> sessions,
+                                              std::span<const TokenId> tokens) = 0;
 };
 
 class Session {

@@ -158,6 +158,107 @@ TEST_F(EngineTest, RefusesWhatDoesNotFitAndStaysAsItWas) {
   EXPECT_EQ(refused_engine.error().code, Code::usage);
 }
 
+TEST_F(EngineTest, AStepHasTheBitsOfSingleAppends) {
+  for (RandomModel m : testing::model_variants()) {
+    m.encoding = find_encoding("Q8_0");
+    m.context = 600;
+    const auto engine = load(m);
+    // Positions around the beginning, a chunk of attention, and growth of the cache; sessions join and leave.
+    std::vector<std::unique_ptr<Session>> stepped, alone;
+    for (const int64_t before : {0, 1, 63, 255, 256, 500, 7, 7}) {
+      stepped.push_back(*engine->new_session());
+      alone.push_back(*engine->new_session());
+      if (before == 0) continue;
+      ASSERT_TRUE(stepped.back()->append(context_, tokens(before)).ok());
+      ASSERT_TRUE(alone.back()->append(context_, tokens(before)).ok());
+    }
+    for (int64_t step = 0; step < 6; ++step) {
+      const size_t first = step == 3 ? 2 : 0, n = step == 4 ? 1 : stepped.size() - first;
+      std::vector<Session*> sessions;
+      std::vector<TokenId> next;
+      for (size_t i = first; i < first + n; ++i) {
+        sessions.push_back(stepped[i].get());
+        next.push_back(static_cast<TokenId>((17 * i + 31 * step) % 100));
+      }
+      const auto logits = engine->step(context_, sessions, next);
+      ASSERT_TRUE(logits.ok()) << logits.error().message;
+      ASSERT_EQ(logits->size(), n * 100);
+      for (size_t i = 0; i < n; ++i) {
+        const auto expected = *alone[first + i]->append(context_, {&next[i], 1});
+        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), logits->begin() + i * 100))
+            << m.architecture << ", step " << step << ", session " << first + i;
+        EXPECT_EQ(sessions[i]->position(), alone[first + i]->position());
+      }
+    }
+    // A session goes on alone as well.
+    const auto a = *stepped[2]->append(context_, tokens(3)), b = *alone[2]->append(context_, tokens(3));
+    EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin()));
+  }
+}
+
+TEST_F(EngineTest, AStepOfMoreSessionsThanOneForwardCallTakes) {
+  RandomModel m;
+  m.layers = 1;
+  m.context = 4;
+  const auto engine = load(m);
+  const auto t = tokens(600);
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::vector<Session*> all;
+  for (size_t i = 0; i < t.size(); ++i) {
+    sessions.push_back(*engine->new_session());
+    all.push_back(sessions.back().get());
+  }
+  const auto logits = *engine->step(context_, all, t);
+  auto alone = *engine->new_session();
+  for (const size_t i : {0, 511, 512, 599}) {
+    alone->truncate(0);
+    const auto expected = *alone->append(context_, {&t[i], 1});
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), logits.begin() + i * 100)) << i;
+  }
+}
+
+TEST_F(EngineTest, ARefusedStepLeavesAllSessionsAsTheyWere) {
+  EngineOptions options;
+  options.context = 20;
+  const auto engine = load({}, options), other = load({}, options);
+  auto a = *engine->new_session(), b = *engine->new_session(), full = *engine->new_session();
+  auto exact = *engine->new_session(ActivationScheme::float32), foreign = *other->new_session();
+  for (Session* s : {a.get(), b.get(), exact.get(), foreign.get()})
+    ASSERT_TRUE(s->append(context_, tokens(10)).ok());
+  ASSERT_TRUE(full->append(context_, tokens(20)).ok());
+  const auto refused = [&](const std::vector<Session*>& sessions, const std::vector<TokenId>& t,
+                           std::string_view reason) {
+    const auto result = engine->step(context_, sessions, t);
+    ASSERT_FALSE(result.ok()) << reason;
+    EXPECT_EQ(result.error().code, Code::usage) << reason;
+    EXPECT_NE(result.error().message.find(reason), std::string::npos) << result.error().message;
+    for (const Session* s : {a.get(), b.get(), exact.get(), foreign.get()}) EXPECT_EQ(s->position(), 10);
+    EXPECT_EQ(full->position(), 20);
+  };
+  refused({}, {}, "one token for each");
+  refused({a.get(), b.get()}, {1}, "one token for each");
+  refused({a.get(), b.get(), a.get()}, {1, 2, 3}, "only once");
+  refused({a.get(), full.get()}, {1, 2}, "session 1: 1 token more do not fit");
+  refused({a.get(), b.get()}, {1, 100}, "session 1: token 100 is outside");
+  refused({a.get(), exact.get()}, {1, 2}, "one activation scheme, not int8_block and float32");
+  refused({a.get(), foreign.get()}, {1, 2}, "session 1 is not of this engine");
+  refused({nullptr}, {1}, "session 0 is not of this engine");
+
+  // Logits kept before are of a session that is not there any more.
+  ASSERT_TRUE(a->append_kept(context_, tokens(2), 0).ok());
+  const auto stepped = engine->step(context_, std::vector<Session*>{a.get(), b.get()}, tokens(2));
+  ASSERT_TRUE(stepped.ok());
+  std::vector<float> row(100);
+  EXPECT_FALSE(a->kept_logits(context_, 0, 1, row.data()).ok());
+
+  cancellation_.request();
+  const auto cancelled = engine->step(context_, std::vector<Session*>{a.get(), b.get()}, tokens(2));
+  ASSERT_FALSE(cancelled.ok());
+  EXPECT_EQ(cancelled.error().code, Code::interrupted);
+  EXPECT_EQ(a->position(), 13);
+  EXPECT_EQ(b->position(), 11);
+}
+
 TEST_F(EngineTest, ErrorsOfTheSinkAndCancellationLeaveTheSession) {
   const auto engine = load({});
   auto session = *engine->new_session();
