@@ -92,6 +92,7 @@ struct Avx2Simd {
   static CARAT_ALWAYS_INLINE I shift_right_signed(I x) {
     return {_mm256_srai_epi32(x.low, n), _mm256_srai_epi32(x.high, n)};
   }
+  static CARAT_ALWAYS_INLINE I middle(I a, I b) { return or_i(shift_right<16>(a), shift_left<16>(b)); }
   static CARAT_ALWAYS_INLINE I table_lookup(const int8_t* table, I index) {
     const __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
     return {_mm256_shuffle_epi8(t, index.low), _mm256_shuffle_epi8(t, index.high)};

@@ -62,6 +62,9 @@ struct Avx512Simd {
   static CARAT_ALWAYS_INLINE I shift_right_signed(I x) {
     return _mm512_srai_epi32(x, n);
   }
+  static CARAT_ALWAYS_INLINE I middle(I a, I b) {
+    return _mm512_rol_epi32(_mm512_mask_blend_epi16(0x55555555u, a, b), 16);
+  }
   static CARAT_ALWAYS_INLINE I table_lookup(const int8_t* table, I index) {
     const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
     return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(t), index);

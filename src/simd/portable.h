@@ -127,6 +127,8 @@ struct PortableSimd {
     for (int32_t& e : x.v) e >>= n;
     return x;
   }
+  /// Per lane: the upper half of a below the lower half of b.
+  static CARAT_ALWAYS_INLINE I middle(I a, I b) { return or_i(shift_right<16>(a), shift_left<16>(b)); }
   /// Each of the 64 bytes of `index` (all < 16) replaced by that entry of the table.
   static CARAT_ALWAYS_INLINE I table_lookup(const int8_t* table, I index) {
     uint8_t bytes[64];

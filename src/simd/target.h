@@ -11,6 +11,8 @@
 #pragma once
 
 #define CARAT_ALWAYS_INLINE inline __attribute__((always_inline))
+/// The same for a lambda, between its parameters and its body.
+#define CARAT_INLINE_LAMBDA __attribute__((always_inline))
 
 #define CARAT_AVX2_FEATURES "avx2,fma,f16c"
 #define CARAT_AVX512_FEATURES "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"

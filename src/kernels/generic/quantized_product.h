@@ -1,12 +1,13 @@
 // The product of quantized weights with rounded activations, written once over a Simd type S and an encoding
 // E.
 //
-// Sixteen output rows lie side by side in the lanes. A tile of up to 256 columns is unpacked into a panel
-// (codes of 4 columns per lane, one float scale and offset per leaf and lane) that stays in the first-level
-// cache, and meets all tokens of a batch: for one token the panel is as good as registers, for many its cost
-// vanishes, and there is one order of accumulation because there is one loop. Panels that cover whole rows
-// and a second kernel that works along the columns for single tokens were rejected: both add code, and the
-// second a second order.
+// Sixteen output rows lie side by side in the lanes, and columns are taken in tiles of 256. For many tokens a
+// tile is unpacked into a panel (codes of 4 columns per lane, one float scale and offset per leaf and lane)
+// that stays in the first-level cache and meets all of them. For one token the same unpacking feeds the dot
+// products from registers, since storing the panel would cost more than the product (run_one). Both add up
+// in the same order. Panels that cover whole rows, and a kernel for single tokens that works along the
+// columns, were rejected: the second saves few instructions (what it gains by not transposing codes it pays
+// in sums over lanes) and would need a second order.
 //
 // The order, per output (docs/numerics.md): for each 32 columns b, in order,
 //   p = sum over the leaves l of b, in order:  scale_l * (exact integer sum)  + offset_l * (sum of codes of
@@ -66,22 +67,36 @@ CARAT_ALWAYS_INLINE typename S::I look_up_levels(typename S::I codes) {
   return S::table_lookup(kTable.entry, codes);
 }
 
+/// body(integral_constant<int, i>) for i from 0 to n - 1, without a loop.
+template <class Body, int... i>
+CARAT_ALWAYS_INLINE void unrolled_over(Body&& body, std::integer_sequence<int, i...>) {
+  (body(std::integral_constant<int, i>{}), ...);
+}
+template <int n, class Body>
+CARAT_ALWAYS_INLINE void unrolled(Body&& body) {
+  unrolled_over(body, std::make_integer_sequence<int, n>{});
+}
+
 struct alignas(64) Panel {
   uint8_t codes[kTileColumns * kPanelRows];      ///< [column / 4, row, column % 4]
   float scale[kTileColumns / 16 * kPanelRows];   ///< [leaf, row]
   float offset[kTileColumns / 16 * kPanelRows];  ///< [leaf, row]
 };
 
-/// Unpack<S, E>::block(p, stride, codes, scale, offset) puts the blocks at p + r * stride into a panel at the
-/// given places, without reading beyond them.
+/// How a tile of E is unpacked, in groups of kGroup columns:
+///   Unpack(rows, stride)   at the first of sixteen rows of kTileBytes readable bytes
+///   codes<g>(sink)         hands over the codes of group g, in order of g: sink.take<k>(codes of columns
+///                          4 k .. 4 k + 3 of the group); the k of one leaf come in ascending order
+///   scale<leaf>()          of the tile's leaf, valid after codes() of its group; offset<leaf>() where E has
+///                          offsets
 template <class S, class E>
 struct Unpack;
 
-/// Asks for bytes [begin, end) of every row of the panel that follows w, taken as one run of memory: sixteen
-/// rows are too many streams for a processor to notice by itself.
-CARAT_ALWAYS_INLINE void prefetch_next_panel(const WeightRows& w, int64_t begin, int64_t end) {
-  const uint8_t* next = w.data + kPanelRows * w.row_bytes;
-  for (int64_t at = kPanelRows * begin; at < kPanelRows * end; at += 64) __builtin_prefetch(next + at, 0, 2);
+/// Asks for `bytes` bytes from `begin` on of every row of the panel that follows w, taken as one run of
+/// memory: sixteen rows are too many streams for a processor to notice by itself.
+CARAT_ALWAYS_INLINE void prefetch_next_panel(const WeightRows& w, int64_t begin, int64_t bytes) {
+  const uint8_t* next = w.data + kPanelRows * (w.row_bytes + begin);
+  for (int64_t at = 0; at < kPanelRows * bytes; at += 64) __builtin_prefetch(next + at, 0, 2);
 }
 /// Beyond this many tokens a panel is worked on longer than it takes to arrive.
 inline constexpr int64_t kPrefetchTokens = 16;
@@ -93,7 +108,8 @@ struct QuantizedProductOf {
   using F = typename S::F;
   using I = typename S::I;
 
-  static constexpr int64_t kTileBytes = kTileColumns / E::kBlock * int64_t{sizeof(typename E::Block)};
+  static constexpr int64_t kBlockBytes = int64_t{sizeof(typename E::Block)};
+  static constexpr int64_t kTileBytes = kTileColumns / E::kBlock * kBlockBytes;
 
   struct Working {
     Panel panel;
@@ -102,12 +118,69 @@ struct QuantizedProductOf {
     uint8_t rows[kPanelRows * kTileBytes];  ///< blocks of a panel of fewer than 16 rows, others zero
   };
 
-  static CARAT_ALWAYS_INLINE void unpack_tile(const uint8_t* p, int64_t stride, int64_t columns,
-                                              Panel& panel) {
-    for (int64_t b = 0; b < columns / E::kBlock; ++b)
-      Unpack<S, E>::block(p + b * int64_t{sizeof(typename E::Block)}, stride,
-                          panel.codes + b * E::kBlock * kPanelRows, panel.scale + b * E::kLeaves * kPanelRows,
-                          panel.offset + b * E::kLeaves * kPanelRows);
+  using Tile = Unpack<S, E>;
+  static constexpr int kGroups = int{kTileColumns} / Tile::kGroup;
+  static constexpr int kGroupLeaves = Tile::kGroup / E::kLeaf;
+
+  struct PanelSink {
+    uint8_t* to;
+    template <int k>
+    CARAT_ALWAYS_INLINE void take(I codes) {
+      S::store_i(codes, to + 64 * k);
+    }
+  };
+
+  static void unpack_tile(const uint8_t* p, int64_t stride, Panel& panel) {
+    Tile tile(p, stride);
+    unrolled<kGroups>([&](auto g) CARAT_INLINE_LAMBDA {
+      tile.template codes<g>(PanelSink{panel.codes + g * Tile::kGroup * kPanelRows});
+      unrolled<kGroupLeaves>([&](auto l) CARAT_INLINE_LAMBDA {
+        constexpr int leaf = g * kGroupLeaves + l;
+        S::store(tile.template scale<leaf>(), panel.scale + kPanelRows * leaf);
+        if constexpr (Facts::kHasOffset)
+          S::store(tile.template offset<leaf>(), panel.offset + kPanelRows * leaf);
+      });
+    });
+  }
+
+  /// The dot products of one group with one token.
+  struct DotSink {
+    const int8_t* a;
+    typename S::Dot dot[kGroupLeaves];
+    template <int k>
+    CARAT_ALWAYS_INLINE void take(I codes) {
+      constexpr int kSteps = E::kLeaf / 4, leaf = k / kSteps, step = k % kSteps;
+      constexpr int kFold = S::template kFold<Facts::kLargest>;
+      S::template dot_step<Facts::kSigned>(dot[leaf], codes, a + 4 * k);
+      if constexpr ((step + 1) % kFold == 0 || step + 1 == kSteps) S::dot_fold(dot[leaf]);
+    }
+  };
+
+  /// Adds a tile's part to the sums of one token; a and scales point at the tile's first column.
+  static CARAT_ALWAYS_INLINE F multiply_one(const uint8_t* p, int64_t stride, const int8_t* a,
+                                            const float* scales, const Term* terms, F y) {
+    Tile tile(p, stride);
+    unrolled<kGroups>([&](auto g) CARAT_INLINE_LAMBDA {
+      DotSink sink;
+      sink.a = a + g * Tile::kGroup;
+      unrolled<kGroupLeaves>([&](auto l) CARAT_INLINE_LAMBDA {
+        sink.dot[l] = S::dot_start(Facts::kZero != 0 ? static_cast<int32_t>(terms[g * kGroupLeaves + l]) : 0);
+      });
+      tile.template codes<g>(sink);
+      unrolled<Tile::kGroup / 32>([&](auto b) CARAT_INLINE_LAMBDA {
+        F part;
+        unrolled<32 / E::kLeaf>([&](auto l) CARAT_INLINE_LAMBDA {
+          constexpr int in_group = b * (32 / E::kLeaf) + l, leaf = g * kGroupLeaves + in_group;
+          const F sum = S::convert(S::dot_sum(sink.dot[in_group]));
+          const F scale = tile.template scale<leaf>();
+          part = l == 0 ? S::mul(sum, scale) : S::mul_add(sum, scale, part);
+          if constexpr (Facts::kHasOffset)
+            part = S::mul_add(S::set(terms[leaf]), tile.template offset<leaf>(), part);
+        });
+        y = S::mul_add(part, S::set(scales[g * (Tile::kGroup / 32) + b]), y);
+      });
+    });
+    return y;
   }
 
   static CARAT_ALWAYS_INLINE void leaf_terms(const RoundedActivations& a, int64_t column, int64_t token,
@@ -124,9 +197,8 @@ struct QuantizedProductOf {
 
   /// Adds one tile's part to the sums of T tokens. `a` and `scales` point at the tile's first column.
   template <int T>
-  static CARAT_ALWAYS_INLINE void multiply(const Panel& panel, int64_t columns,
-                                           const RoundedActivations& activations, const int8_t* a,
-                                           const float* scales, const Term* terms, float* sums) {
+  static void multiply(const Panel& panel, int64_t columns, const RoundedActivations& activations,
+                       const int8_t* a, const float* scales, const Term* terms, float* sums) {
     constexpr int kSteps = E::kLeaf / 4, kLeaves = 32 / E::kLeaf;
     constexpr int kFold = S::template kFold<Facts::kLargest>;
     const int64_t a_stride = activations.columns, scale_stride = activations.columns / 32;
@@ -188,32 +260,66 @@ struct QuantizedProductOf {
     }
   }
 
-  static void run(const WeightRows& w, const RoundedActivations& a, float* y, int64_t y_stride) {
+  struct Rows {
+    const uint8_t* p;
+    int64_t stride;
+  };
+  /// Where sixteen rows of a whole tile can be read: in place, or, of an incomplete panel or tile, in a copy
+  /// padded with zeros.
+  static Rows tile_rows(const WeightRows& w, int64_t column, int64_t columns, Working& s) {
+    const uint8_t* p = w.data + column / E::kBlock * int64_t{sizeof(typename E::Block)};
+    if (w.rows == kPanelRows && columns == kTileColumns) return {p, w.row_bytes};
+    const int64_t bytes = columns / E::kBlock * int64_t{sizeof(typename E::Block)};
+    __builtin_memset(s.rows, 0, sizeof s.rows);
+    for (int r = 0; r < w.rows; ++r)
+      __builtin_memcpy(s.rows + r * kTileBytes, p + r * w.row_bytes, static_cast<size_t>(bytes));
+    return {s.rows, kTileBytes};
+  }
+
+  static void run_many(const WeightRows& w, const RoundedActivations& a, float* y, int64_t y_stride) {
     Working s;
     for (int64_t token = 0; token < a.tokens; token += kTokenBlock) {
       const int64_t n = a.tokens - token < kTokenBlock ? a.tokens - token : kTokenBlock;
       for (int64_t t = 0; t < n; ++t) S::store(S::zero(), s.sums + 16 * t);
       for (int64_t column = 0; column < w.columns; column += kTileColumns) {
         const int64_t columns = w.columns - column < kTileColumns ? w.columns - column : kTileColumns;
-        const uint8_t* p = w.data + column / E::kBlock * int64_t{sizeof(typename E::Block)};
-        if (a.tokens <= kPrefetchTokens)
-          prefetch_next_panel(w, p - w.data,
-                              p - w.data + columns / E::kBlock * int64_t{sizeof(typename E::Block)});
-        if (w.rows == kPanelRows) {
-          unpack_tile(p, w.row_bytes, columns, s.panel);
-        } else {
-          const int64_t bytes = columns / E::kBlock * int64_t{sizeof(typename E::Block)};
-          __builtin_memset(s.rows, 0, sizeof s.rows);
-          for (int r = 0; r < w.rows; ++r)
-            __builtin_memcpy(s.rows + r * kTileBytes, p + r * w.row_bytes, static_cast<size_t>(bytes));
-          unpack_tile(s.rows, kTileBytes, columns, s.panel);
-        }
+        if (a.tokens <= kPrefetchTokens) prefetch_next_panel(w, column / E::kBlock * kBlockBytes, kTileBytes);
+        const Rows rows = tile_rows(w, column, columns, s);
+        unpack_tile(rows.p, rows.stride, s.panel);
         if constexpr (Facts::kHasTerms) leaf_terms(a, column, token, n, s.terms);
         multiply_all<S::kTokens>(s.panel, columns, a, token, column, 0, n, s.terms, s.sums);
       }
       for (int64_t t = 0; t < n; ++t)
         S::store_n(S::load(s.sums + 16 * t), y + (token + t) * y_stride, w.rows);
     }
+  }
+
+  static void run_one(const WeightRows& w, const RoundedActivations& a, float* y) {
+    Working s;
+    F sum = S::zero();
+    int64_t column = 0;
+    for (; column + kTileColumns <= w.columns; column += kTileColumns) {
+      prefetch_next_panel(w, column / E::kBlock * kBlockBytes, kTileBytes);
+      const Rows rows = tile_rows(w, column, kTileColumns, s);
+      if constexpr (Facts::kHasTerms) leaf_terms(a, column, 0, 1, s.terms);
+      sum = multiply_one(rows.p, rows.stride, a.codes + column, a.scales + column / 32, s.terms, sum);
+    }
+    if (column < w.columns) {
+      const Rows rows = tile_rows(w, column, w.columns - column, s);
+      unpack_tile(rows.p, rows.stride, s.panel);
+      if constexpr (Facts::kHasTerms) leaf_terms(a, column, 0, 1, s.terms);
+      S::store(sum, s.sums);
+      multiply<1>(s.panel, w.columns - column, a, a.codes + column, a.scales + column / 32, s.terms, s.sums);
+      sum = S::load(s.sums);
+    }
+    S::store_n(sum, y, w.rows);
+  }
+
+  static void run(const WeightRows& w, const RoundedActivations& a, float* y, int64_t y_stride) {
+    if (a.tokens == 1)
+      run_one(w, a, y);
+    else
+      run_many(w, a, y, y_stride);
   }
 };
 
