@@ -19,7 +19,7 @@ import time
 import unittest
 
 CARAT = SOURCE = STORIES = TEXT = ""
-VERBS = ["inspect", "verify", "convert", "quantize", "run", "perplexity"]
+VERBS = ["inspect", "verify", "convert", "quantize", "run", "perplexity", "bench"]
 F32 = 0
 
 

@@ -22,10 +22,11 @@ constexpr std::string_view kExitCodes =
     "            70 internal error, 74 output failed (disk full, no permission), 130 interrupted.";
 
 void add_common_options(CLI::App& app, CommonOptions& common) {
-  app.add_option("--threads", common.threads, "Threads to use (default: all this process may use)")
-      ->check(whole_number(1, 1024))
-      ->type_name("N")
-      ->group("Common options");
+  if (app.get_option_no_throw("--threads") == nullptr)  // bench takes a list
+    app.add_option("--threads", common.threads, "Threads to use (default: all this process may use)")
+        ->check(whole_number(1, 1024))
+        ->type_name("N")
+        ->group("Common options");
   app.add_flag("--json", common.json, "Print exactly one JSON document on stdout")->group("Common options");
   app.add_flag("-q,--quiet", common.quiet, "No progress and no notes on stderr")->group("Common options");
 }

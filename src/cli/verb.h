@@ -28,10 +28,11 @@ struct Verb {
   VerbBody (*prepare)(CLI::App& app);
 };
 
-extern const Verb inspect_verb, verify_verb, convert_verb, quantize_verb, run_verb, perplexity_verb;
+extern const Verb inspect_verb, verify_verb, convert_verb, quantize_verb, run_verb, perplexity_verb,
+    bench_verb;
 
 /// THE list of verbs, in the order shown to users.
-inline constexpr const Verb* kVerbs[] = {&inspect_verb,  &verify_verb, &convert_verb,
-                                         &quantize_verb, &run_verb,    &perplexity_verb};
+inline constexpr const Verb* kVerbs[] = {&inspect_verb, &verify_verb,     &convert_verb, &quantize_verb,
+                                         &run_verb,     &perplexity_verb, &bench_verb};
 
 }  // namespace carat

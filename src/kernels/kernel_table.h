@@ -57,8 +57,20 @@ struct AttentionItem {
 /// Positions of the cache that attention takes at a time; chunks begin at multiples of it.
 inline constexpr int64_t kAttentionChunk = 64;
 
+/// Loops that do nothing but what a core is limited by (generic/peaks.h); for measuring, not for computing.
+/// `sink` holds 32 floats that are read, and gets results nobody needs.
+struct PeakLoops {
+  /// Each does `rounds` rounds and returns how many operations that was, a multiply-add counted as two.
+  double (*f32)(int64_t rounds, float* sink) = nullptr;
+  double (*int8)(int64_t rounds, float* sink) = nullptr;
+  double (*bf16)(int64_t rounds, float* sink) = nullptr;  ///< null where there is no such instruction
+  /// Reads `bytes` (a multiple of 256) once.
+  void (*read)(const uint8_t* p, int64_t bytes, float* sink) = nullptr;
+};
+
 struct KernelTable {
   Isa isa = Isa::portable;
+  PeakLoops peaks;
 
   /// By position in AllEncodings; null for float encodings.
   QuantizedProduct quantized[AllEncodings::kCount] = {};
@@ -94,6 +106,7 @@ const KernelTable& portable_table();
 // Each is defined in the file of the same purpose in kernels/<isa>, and fills in its part.
 namespace avx2 {
 void add_elementwise(KernelTable& table);
+void add_peaks(KernelTable& table);
 void add_float_products(KernelTable& table);
 void add_attention(KernelTable& table);
 void add_block32_products(KernelTable& table);
@@ -101,6 +114,7 @@ void add_block256_products(KernelTable& table);
 }  // namespace avx2
 namespace avx512 {
 void add_elementwise(KernelTable& table);
+void add_peaks(KernelTable& table);
 void add_float_products(KernelTable& table);
 void add_attention(KernelTable& table);
 void add_block32_products(KernelTable& table);

@@ -92,6 +92,7 @@ const KernelTable* kernel_table(Isa isa) {
       KernelTable t = portable_table();
       t.isa = Isa::avx2;
       avx2::add_elementwise(t);
+      avx2::add_peaks(t);
       avx2::add_float_products(t);
       avx2::add_attention(t);
       avx2::add_block32_products(t);
@@ -105,6 +106,7 @@ const KernelTable* kernel_table(Isa isa) {
       KernelTable t = portable_table();
       t.isa = Isa::avx512;
       avx512::add_elementwise(t);
+      avx512::add_peaks(t);
       avx512::add_float_products(t);
       avx512::add_attention(t);
       avx512::add_block32_products(t);

@@ -3,11 +3,18 @@
 //
 #include "simd/portable.h"
 //
+namespace carat {
+namespace {
+void hide(PortableSimd::I& x) { __asm__("" : "+m"(x)); }
+}  // namespace
+}  // namespace carat
+//
 #include "kernels/generic/elementwise.h"
 #include "kernels/generic/float_product.h"
 #include "kernels/generic/quantized_product.h"
 //
 #include "kernels/generic/attention.h"
+#include "kernels/generic/peaks.h"
 #include "kernels/generic/unpack_planes.h"
 
 namespace carat {
@@ -17,6 +24,7 @@ constexpr KernelTable make_table() {
   KernelTable table;
   table.isa = Isa::portable;
   Elementwise<PortableSimd>::add_to(table);
+  Peaks<PortableSimd, 4, 4>::add_to(table);
   FloatProducts<PortableSimd>::add_to(table);
   table.attention = &Attention<PortableSimd>::run;
   set_products<PortableSimd, 32>(table, AllEncodings{});

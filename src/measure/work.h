@@ -1,0 +1,58 @@
+// What one token costs a machine, counted from the tensors: bytes that have to be read and operations that
+// have to be done, whatever the program does besides.
+#pragma once
+
+#include "arch/model_config.h"
+#include "containers/checkpoint.h"
+#include "measure/limits.h"
+
+namespace carat {
+
+/// A multiply-add counts as two operations.
+struct Work {
+  double bytes = 0;
+  double int8 = 0;  ///< operations on rounded activations
+  double bf16 = 0;  ///< on bfloat16 pairs
+  double f32 = 0;   ///< on floats: float weights, attention
+
+  Work& operator+=(const Work& other);
+  Work operator*(double factor) const;
+  double operations() const { return int8 + bf16 + f32; }
+};
+
+/// Shares of the limits that `work` done in `seconds` is, each 0 to about 1.
+double memory_share(const Work& work, const Limits& limits, double seconds);
+/// Time the operations would take at their peaks over the time they took.
+double compute_share(const Work& work, const Limits& limits, double seconds);
+
+/// Costs of one model.
+class ModelWork {
+ public:
+  static Result<ModelWork> of(const Checkpoint& checkpoint);
+
+  /// One step of `batch` sequences that each append one token at `position`: every matrix once (the embedding
+  /// only where it is the output too, else one row per sequence), the norms, keys and values of all
+  /// positions.
+  Work decode_step(int64_t batch, int64_t position) const;
+  /// `tokens` appended at once from `position` on, logits of the last one: matrices are read once per 512
+  /// tokens, which is how many the engine takes at a time.
+  Work prefill(int64_t tokens, int64_t position) const;
+
+  const ModelConfig& config() const { return config_; }
+  /// Bytes of all weights that a decode step reads.
+  double step_bytes() const { return layers_.bytes + output_.bytes; }
+  /// Weights in the matrices, the embedding included.
+  double parameters() const { return parameters_; }
+
+ private:
+  Work attention(int64_t tokens, int64_t position) const;
+
+  ModelConfig config_;
+  Work layers_;  ///< bytes of a pass, operations of one token
+  Work output_;  ///< the same for the output matrix
+  double embedding_row_ = 0;
+  double kv_row_ = 0;  ///< bytes of one position's keys and values in all layers
+  double parameters_ = 0;
+};
+
+}  // namespace carat
