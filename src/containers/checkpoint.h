@@ -25,6 +25,9 @@ class TensorData {
   /// The whole tensor, if it lies in mapped memory exactly as Tensor describes it (stays valid as long as
   /// this object); empty otherwise.
   virtual Bytes mapped() const { return {}; }
+  /// Tells the system that rows [first, first + count) come next, so that reading them does not wait row by
+  /// row. May take as long as reading them.
+  virtual void prepare(int64_t first, int64_t count) const { (void)first, (void)count; }
   /// Tells the system that rows [first, first + count) are not needed any more (bounded memory).
   virtual void release(int64_t first, int64_t count) const { (void)first, (void)count; }
 };

@@ -75,10 +75,15 @@ void MappedFile::release(uint64_t offset, uint64_t size) const {
   if (first < last) ::madvise(const_cast<uint8_t*>(data_) + first, last - first, MADV_DONTNEED);
 }
 
-void MappedFile::will_need(uint64_t offset, uint64_t size) const {
+// Advice only: a kernel before 5.14 does not know MADV_POPULATE_READ, and a page that cannot be read reports
+// itself when it is touched.
+void MappedFile::prepare(uint64_t offset, uint64_t size) const {
   const uint64_t end = std::min<uint64_t>(offset + size, size_);
   const uint64_t first = offset / page_size() * page_size();
-  if (first < end) ::madvise(const_cast<uint8_t*>(data_) + first, end - first, MADV_WILLNEED);
+  if (first >= end) return;
+  void* const at = const_cast<uint8_t*>(data_) + first;
+  ::madvise(at, end - first, MADV_WILLNEED);
+  ::madvise(at, end - first, MADV_POPULATE_READ);
 }
 
 Result<std::string> read_small_file(const std::string& path, uint64_t limit) {

@@ -21,8 +21,8 @@ class MappedFile {
   const std::string& path() const { return path_; }
   /// Drops the pages of this range from this process (bounded memory while streaming).
   void release(uint64_t offset, uint64_t size) const;
-  /// Asks for read-ahead of this range.
-  void will_need(uint64_t offset, uint64_t size) const;
+  /// Reads this range ahead and maps its pages in one go; later accesses then cost no page faults.
+  void prepare(uint64_t offset, uint64_t size) const;
 
  private:
   MappedFile() = default;

@@ -25,6 +25,12 @@ class MappedTensor final : public TensorData {
     return file_->bytes().subspan(offset_, static_cast<uint64_t>(rows_) * row_bytes_);
   }
 
+  void prepare(int64_t first, int64_t count) const override {
+    if (!inside(first, count)) return;
+    file_->prepare(offset_ + static_cast<uint64_t>(first) * row_bytes_,
+                   static_cast<uint64_t>(count) * row_bytes_);
+  }
+
   void release(int64_t first, int64_t count) const override {
     if (!inside(first, count)) return;
     file_->release(offset_ + static_cast<uint64_t>(first) * row_bytes_,

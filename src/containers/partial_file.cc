@@ -229,23 +229,37 @@ Status PartialFile::mark(std::string_view record) {
   digest_ = Xxh3();
   const bool due =
       position_ - synced_ >= sync_bytes_ || std::chrono::steady_clock::now() - synced_at_ >= sync_interval;
-  return due ? sync() : Status{};
+  return due ? start_sync() : Status{};
+}
+
+// A failed sync takes its lines with it; the gap ends the journal, whatever is written after it.
+Status PartialFile::start_sync() {
+  if (syncing_.valid()) {
+    if (syncing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return {};
+    CARAT_DO(syncing_.get());
+  }
+  synced_ = position_;
+  synced_at_ = std::chrono::steady_clock::now();
+  syncing_ = std::async(std::launch::async,
+                        [this, lines = std::exchange(pending_, {})] { return sync_lines(lines); });
+  return {};
 }
 
 Status PartialFile::sync() {
+  if (syncing_.valid()) CARAT_DO(syncing_.get());
   if (pending_.empty()) return {};
+  return sync_lines(std::exchange(pending_, {}));
+}
+
+Status PartialFile::sync_lines(std::string_view lines) const {
   if (::fdatasync(file_) != 0) return failed("cannot sync");
-  std::string_view left = pending_;
-  while (!left.empty()) {
-    const ssize_t n = ::write(journal_, left.data(), left.size());
+  while (!lines.empty()) {
+    const ssize_t n = ::write(journal_, lines.data(), lines.size());
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return failed("cannot write the journal beside it");
-    left.remove_prefix(static_cast<size_t>(n));
+    lines.remove_prefix(static_cast<size_t>(n));
   }
   if (::fdatasync(journal_) != 0) return failed("cannot sync the journal beside it");
-  pending_.clear();
-  synced_ = position_;
-  synced_at_ = std::chrono::steady_clock::now();
   return {};
 }
 
@@ -261,6 +275,7 @@ Status PartialFile::finish(std::string_view header) {
 }
 
 void PartialFile::discard() {
+  if (syncing_.valid()) syncing_.wait();
   ::unlink(partial().c_str());
   ::unlink(journal().c_str());
   ::close(std::exchange(file_, -1));

@@ -9,14 +9,15 @@
 //                                                 RECORD the caller's text with \n and \ escaped
 //
 // A line is written only after the bytes it speaks of were synced, so the journal never promises what the
-// disk may not hold. Syncs are batched (64 MB or 2 seconds), which keeps them off the critical path; a kill
-// costs at most what came after the last one. The first line that does not check out, such as a torn one,
-// ends the journal. Rejected: a database (one more format to trust), and journaling inside the file (readers
-// would see it).
+// disk may not hold. Syncs are batched (64 MB or 2 seconds) and run beside the writing, one at a time, which
+// keeps them off the critical path; a kill costs at most what came after the last one began. The first line
+// that does not check out, such as a torn one, ends the journal. Rejected: a database (one more format to
+// trust), and journaling inside the file (readers would see it).
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -64,7 +65,12 @@ class PartialFile {
   Status begin(const Plan& plan, bool exists);
   Status recover(const Plan& plan);
   Status start_journal(const Plan& plan);
+  /// Hands the pending lines to a sync of their own, unless one is still running.
+  Status start_sync();
+  /// Everything marked is synced and journaled when this returns.
   Status sync();
+  /// The file's bytes, then `lines` in the journal.
+  Status sync_lines(std::string_view lines) const;
   Error failed(std::string_view what) const;
   std::string partial() const { return path_ + ".partial"; }
   std::string journal() const { return path_ + ".journal"; }
@@ -77,8 +83,9 @@ class PartialFile {
   size_t marked_ = 0;
   std::string pending_;  ///< journal lines whose data are not synced yet
   uint64_t sync_bytes_ = 0;
-  uint64_t synced_ = 0;  ///< position at the last sync
+  uint64_t synced_ = 0;  ///< position where the last sync began
   std::chrono::steady_clock::time_point synced_at_;
+  std::future<Status> syncing_;
   Xxh3 digest_;  ///< of the current piece
 };
 

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <condition_variable>
+#include <deque>
 #include <future>
+#include <mutex>
 
 #include "base/digest.h"
 #include "kernels/kernel_table.h"
@@ -15,6 +18,7 @@ namespace {
 // Errors are summed over units of this many weights and the units in order, so that the sums (and the file
 // that records them) do not depend on the slab's size, which is a whole number of units.
 constexpr int64_t kUnitWeights = 1 << 20;
+constexpr size_t kSlabs = 4;               // one in each stage, and one that evens out their pace
 constexpr int64_t kDecodeGrain = 1 << 15;  // weights that are worth handing to another thread
 
 /// Some rows of one tensor on their way through.
@@ -27,6 +31,44 @@ struct Slab {
   std::vector<uint8_t> rounded;
   Bytes out;            ///< `rounded`, or the source itself where it is copied
   TensorRecord record;  ///< of the tensor, with its last slab
+};
+
+/// Slabs on their way from one stage to the next, in order.
+class Belt {
+ public:
+  void put(Slab* slab) {
+    const std::lock_guard lock(mutex_);
+    slabs_.push_back(slab);
+    changed_.notify_one();
+  }
+  /// No more will be put; those on it may still be taken.
+  void end() {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    changed_.notify_all();
+  }
+  /// Takes everything off it for good.
+  void abandon() {
+    const std::lock_guard lock(mutex_);
+    slabs_.clear();
+    abandoned_ = ended_ = true;
+    changed_.notify_all();
+  }
+  /// Waits for the next one; null where none will come.
+  Slab* take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !slabs_.empty() || ended_; });
+    if (slabs_.empty() || abandoned_) return nullptr;
+    Slab* const slab = slabs_.front();
+    slabs_.pop_front();
+    return slab;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Slab*> slabs_;
+  bool ended_ = false, abandoned_ = false;
 };
 
 class Stream {
@@ -79,6 +121,7 @@ bool Stream::place_next(Slab& slab) {
   slab.tensor = next_tensor_;
   slab.first = next_row_;
   slab.rows = std::min(rows, t.rows() - next_row_);
+  slab.record = {};
   next_row_ += slab.rows;
   slab.last = next_row_ == t.rows();
   if (slab.last) ++next_tensor_, next_row_ = 0;
@@ -88,6 +131,7 @@ bool Stream::place_next(Slab& slab) {
 Status Stream::read(Slab& slab) {
   const Tensor& t = checkpoint_.tensors[slab.tensor];
   const uint64_t bytes = static_cast<uint64_t>(slab.rows) * t.row_bytes();
+  t.data->prepare(slab.first, slab.rows);
   const Bytes mapped = t.data->mapped();
   if (!mapped.empty()) {
     slab.source = mapped.subspan(static_cast<uint64_t>(slab.first) * t.row_bytes(), bytes);
@@ -190,29 +234,55 @@ Status Stream::run(std::string_view stage) {
     weights_done_ += static_cast<uint64_t>(checkpoint_.tensors[i].elements());
   context_.progress.begin(stage, "weights", total);
 
-  Slab slabs[3];  // written, computed, read
-  bool has[3] = {};
-  has[2] = place_next(slabs[2]);
-  if (has[2]) CARAT_DO(read(slabs[2]));
-  while (has[1] || has[2]) {
+  Slab slabs[kSlabs];
+  Belt free, to_compute, to_write;
+  for (Slab& slab : slabs) free.put(&slab);
+  // Whoever leaves early, by an error or an exception, leaves nobody waiting.
+  struct AbandonAll {
+    Belt &free, &to_compute, &to_write;
+    bool armed = true;
+    ~AbandonAll() {
+      if (armed) free.abandon(), to_compute.abandon(), to_write.abandon();
+    }
+  };
+  const auto pass = [&](Belt& from, Belt& to, auto&& work) -> Status {
+    AbandonAll on_failure{free, to_compute, to_write};
+    while (Slab* slab = from.take()) {
+      CARAT_TRY(const bool more, work(*slab));
+      if (!more) break;
+      to.put(slab);
+    }
+    to.end();
+    on_failure.armed = false;
+    return {};
+  };
+  // Hashing what is read and copying what is written take about as long: each has a thread of its own.
+  auto reading = std::async(std::launch::async, [&] {
+    return pass(free, to_compute, [&](Slab& slab) -> Result<bool> {
+      if (!place_next(slab)) return false;
+      CARAT_DO(read(slab));
+      return true;
+    });
+  });
+  auto writing = std::async(std::launch::async, [&] {
+    return pass(to_write, free, [&](Slab& slab) -> Result<bool> {
+      CARAT_DO(write(slab));
+      return true;
+    });
+  });
+  const Status computed = pass(to_compute, to_write, [&](Slab& slab) -> Result<bool> {
     CARAT_DO(context_.check());
-    std::rotate(std::begin(slabs), std::begin(slabs) + 1, std::end(slabs));
-    std::rotate(std::begin(has), std::begin(has) + 1, std::end(has));
-    has[2] = place_next(slabs[2]);
-    // Hashing what is read and copying what is written take about as long: each has a thread of its own.
-    auto reading = std::async(std::launch::async, [&] { return has[2] ? read(slabs[2]) : Status(); });
-    auto writing = std::async(std::launch::async, [&] { return has[0] ? write(slabs[0]) : Status(); });
-    const Status computed = has[1] ? compute(slabs[1]) : Status();
-    const Status was_read = reading.get();
-    const Status written = writing.get();
-    CARAT_DO(computed);
-    CARAT_DO(written);
-    CARAT_DO(was_read);
-    if (!has[1]) continue;
-    const Tensor& t = checkpoint_.tensors[slabs[1].tensor];
-    weights_done_ += static_cast<uint64_t>(slabs[1].rows * t.columns());
+    CARAT_DO(compute(slab));
+    const Tensor& t = checkpoint_.tensors[slab.tensor];
+    weights_done_ += static_cast<uint64_t>(slab.rows * t.columns());
     context_.progress.update(weights_done_, t.name);
-  }
+    return true;
+  });
+  const Status was_read = reading.get();
+  const Status written = writing.get();
+  CARAT_DO(computed);
+  CARAT_DO(written);
+  CARAT_DO(was_read);
   context_.progress.end();
   return {};
 }

@@ -1,8 +1,9 @@
 // Streams tensors through slabs of rows: read and hash, decode and round, hash and write.
 //
-// While the pool computes one slab, one more thread writes the slab before it and reads the one after it
-// (hashing the source faults its pages in), so that the disk and the digests cost time only where they are
-// slower than the rounding. Three slabs are in flight, whatever the model's size.
+// Each of the three is a stage that works on as long as it has slabs: the pool rounds, one thread reads what
+// comes after (mapping its pages and hashing it), one writes what came before, so that the disk and the
+// digests cost time only where they are slower than the rounding. Four slabs are in flight, whatever the
+// model's size. Rejected: stages in lock-step, which wait for the slowest of every step.
 #pragma once
 
 #include "quantize/provenance.h"
