@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "base/profile.h"
 #include "base/thread_pool.h"
 
 namespace carat {
@@ -39,6 +40,7 @@ struct Context {
   ThreadPool& pool;
   const Cancellation& cancellation;
   Progress& progress;
+  Profile* profile = nullptr;  ///< told where the time of forward passes goes
 
   /// An Error with Code::interrupted once cancellation is requested.
   Status check() const {

@@ -33,7 +33,9 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
                                       std::span<const TokenId> tokens) override;
 
   const ModelConfig& config() const { return weights_.config; }
-  Model model(ActivationScheme scheme) const { return {weights_, kernels_, scheme}; }
+  Model model(const Context& context, ActivationScheme scheme) const {
+    return {weights_, kernels_, scheme, context.profile};
+  }
   ForwardScratch& scratch() { return scratch_; }
 
  private:
@@ -86,7 +88,7 @@ class LoadedSession final : public Session {
     kept_ = n - first_kept;
     hidden_.resize(kept_ * width);
     cache_.reserve(before + n, before, engine_->context_length());
-    const Model model = engine_->model(scheme_);
+    const Model model = engine_->model(context, scheme_);
     for (int64_t first = 0; first < n; first += max_forward_tokens) {
       if (Status go_on = context.check(); !go_on) {
         truncate(before);
@@ -109,7 +111,7 @@ class LoadedSession final : public Session {
     }
     CARAT_DO(context.check());
     const float* hidden = hidden_.data() + first * engine_->config().width;
-    if (count > 0) output_logits(context.pool, engine_->model(scheme_), hidden, count, logits);
+    if (count > 0) output_logits(context.pool, engine_->model(context, scheme_), hidden, count, logits);
     return {};
   }
 
@@ -200,7 +202,7 @@ Result<std::span<const float>> LoadedEngine::step(const Context& context, std::s
   CARAT_DO(context.check());
 
   const int64_t n = static_cast<int64_t>(sessions.size());
-  const Model with = model(own[0]->scheme());
+  const Model with = model(context, own[0]->scheme());
   step_segments_.clear();
   for (int64_t i = 0; i < n; ++i) step_segments_.push_back(own[i]->step_segment(tokens[i]));
   step_hidden_.resize(n * config().width);
@@ -237,6 +239,8 @@ Result<std::shared_ptr<Engine>> Engine::load(const Context& context, Checkpoint 
   std::shared_ptr<const Tokenizer> tokenizer;
   if (checkpoint.metadata.has("tokenizer.ggml.model")) {
     CARAT_TRY(tokenizer, Tokenizer::from_metadata(checkpoint.metadata));
+    if (const std::string note = Tokenizer::note_of(checkpoint.metadata); !note.empty())
+      context.progress.note(fmt::format("{}: {}", checkpoint.source, note));
   }
   return std::shared_ptr<Engine>(std::make_shared<LoadedEngine>(std::move(checkpoint), std::move(weights),
                                                                 std::move(tokenizer), *kernels, positions,

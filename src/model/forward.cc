@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "model/laps.h"
+
 namespace carat {
 namespace {
 
@@ -99,12 +101,14 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
   const int64_t q_width = int64_t{c.heads} * c.head_dim;
   const int64_t kv_width = int64_t{c.kv_heads} * c.head_dim;
   const int64_t half = c.rotary_dim / 2;
+  const double kv_row_bytes = 2.0 * sizeof(uint16_t) * static_cast<double>(kv_width);
   int64_t n = 0, kept = 0;
   for (const ForwardSegment& segment : segments) {
     n += static_cast<int64_t>(segment.tokens.size());
     kept += segment.kept;
   }
   grow(c, n, s);
+  Laps laps(model.profile);
 
   const WeightView& embedding = model.weights.embedding;
   over_tokens(pool, n, [&](int64_t begin, int64_t rows) {
@@ -117,6 +121,7 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
           }
         });
   });
+  laps.mark("embed");
 
   for (int64_t l = 0; l < c.layers; ++l) {
     const LayerWeights& w = model.weights.layers[l];
@@ -126,10 +131,12 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
       rms_norm(kt, s.x.data() + first * c.width, w.attention_norm.data(), c.norm_epsilon, count, c.width,
                s.h.data() + first * c.width);
     });
+    laps.mark("norm");
     // q: [n, heads, head_dim], k and v: [n, kv_heads, head_dim]
     const MatmulTarget qkv[] = {
         {w.q, s.q.data(), q_width}, {w.k, s.k.data(), kv_width}, {w.v, s.v.data(), kv_width}};
     matmul(kt, pool, model.scheme, qkv, s.h.data(), c.width, n);
+    laps.product("q, k, v", model.scheme, qkv, n);
     over_tokens(pool, n, [&](int64_t begin, int64_t rows) {
       float* q = s.q.data() + begin * q_width;
       float* k = s.k.data() + begin * kv_width;
@@ -154,6 +161,7 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
                       store_f16(kt, s.v.data() + row * kv_width, count * kv_width, g.kv[l].v + to);
                     });
     });
+    laps.mark("rope, append");
 
     // From here on the last layer only matters for the tokens whose hidden states are wanted.
     const bool all = l + 1 < c.layers;
@@ -164,8 +172,10 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
     float* h = s.h.data();
 
     attend(pool, model, s, segments, l, all);  // attended: [rows, heads, head_dim]
+    laps.attention(s.attend, kv_row_bytes);
     const MatmulTarget attention_output[] = {{w.attention_output, h, c.width}};
     matmul(kt, pool, model.scheme, attention_output, s.attended.data(), q_width, rows);
+    laps.product("attention output", model.scheme, attention_output, rows);
 
     // x += h; h = norm(x): [rows, width]
     over_tokens(pool, rows, [&](int64_t first, int64_t count) {
@@ -173,31 +183,39 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
       add(kt, xs, h + first * c.width, count * c.width);
       rms_norm(kt, xs, w.feed_forward_norm.data(), c.norm_epsilon, count, c.width, h + first * c.width);
     });
+    laps.mark("add, norm");
     // gate and up: [rows, feed_forward]
     const MatmulTarget gate_up[] = {{w.gate, s.gate.data(), c.feed_forward},
                                     {w.up, s.up.data(), c.feed_forward}};
     matmul(kt, pool, model.scheme, gate_up, h, c.width, rows);
+    laps.product("gate, up", model.scheme, gate_up, rows);
     over_tokens(pool, rows, [&](int64_t first, int64_t count) {
       const int64_t at = first * c.feed_forward;
       silu_mul(kt, s.gate.data() + at, s.up.data() + at, count * c.feed_forward);
     });
+    laps.mark("silu");
     const MatmulTarget down[] = {{w.down, h, c.width}};
     matmul(kt, pool, model.scheme, down, s.gate.data(), c.feed_forward, rows);
+    laps.product("down", model.scheme, down, rows);
     over_tokens(pool, rows, [&](int64_t first, int64_t count) {
       add(kt, x + first * c.width, h + first * c.width, count * c.width);
     });
+    laps.mark("add");
   }
 
   over_tokens(pool, kept, [&](int64_t first, int64_t count) {
     rms_norm(kt, s.x.data() + first * c.width, model.weights.output_norm.data(), c.norm_epsilon, count,
              c.width, hidden + first * c.width);
   });
+  laps.mark("norm");
 }
 
 void output_logits(ThreadPool& pool, const Model& model, const float* hidden, int64_t rows, float* logits) {
   const ModelConfig& c = model.weights.config;
   const MatmulTarget target[] = {{model.weights.output, logits, c.vocabulary}};
+  Laps laps(model.profile);
   matmul(model.kernels, pool, model.scheme, target, hidden, c.width, rows);
+  laps.product("output", model.scheme, target, rows);
 }
 
 }  // namespace carat

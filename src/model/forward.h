@@ -25,6 +25,7 @@ struct Model {
   const Weights& weights;
   const KernelTable& kernels;
   ActivationScheme scheme;
+  Profile* profile = nullptr;
 };
 
 /// Work space, grown as needed and reused; n = tokens of the call, those of all segments one after another.

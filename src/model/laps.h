@@ -1,0 +1,70 @@
+// A stopwatch along the straight line of the forward pass: each operation is followed by a mark that books
+// the time since the one before. Does nothing where there is no profile.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <span>
+#include <string>
+
+#include "base/profile.h"
+#include "kernels/kernels.h"
+
+namespace carat {
+
+class Laps {
+ public:
+  explicit Laps(Profile* profile) : profile_(profile) {
+    if (profile_) start_ = Clock::now();
+  }
+
+  void mark(std::string_view operation) {
+    if (profile_) book(operation, "", {});
+  }
+
+  /// After matmul().
+  void product(std::string_view operation, ActivationScheme scheme, std::span<const MatmulTarget> targets,
+               int64_t tokens) {
+    if (!profile_) return;
+    std::string encodings;
+    Profile::Cost cost;
+    for (const MatmulTarget& target : targets) {
+      const WeightView& w = target.weight;
+      if (encodings.find(w.encoding->name) == std::string::npos)
+        encodings += fmt::format("{}{}", encodings.empty() ? "" : " ", w.encoding->name);
+      cost.bytes += static_cast<double>(w.rows) * static_cast<double>(w.row_bytes);
+      const bool floats = w.encoding->is_float || scheme == ActivationScheme::float32;
+      (floats ? cost.f32 : cost.int8) += 2.0 * static_cast<double>(w.rows * w.columns * tokens);
+    }
+    book(operation, encodings, cost);
+  }
+
+  /// After attention() over sequences whose keys and values take `row_bytes` per position.
+  void attention(std::span<const AttentionArgs> sequences, double row_bytes) {
+    if (!profile_) return;
+    Profile::Cost cost;
+    for (const AttentionArgs& a : sequences) {
+      const int64_t end = a.first_position + a.tokens;
+      for (int64_t p = a.first_position; p < end; ++p) {
+        const int64_t seen = a.window > 0 ? std::min(p + 1, a.window) : p + 1;
+        cost.f32 += 4.0 * static_cast<double>(int64_t{a.heads} * a.head_dim * seen);
+      }
+      cost.bytes += row_bytes * static_cast<double>(a.window > 0 ? std::min(end, a.window) : end);
+    }
+    book("attention", "", cost);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void book(std::string_view operation, std::string_view detail, const Profile::Cost& cost) {
+    const auto now = Clock::now();
+    profile_->add(operation, detail, std::chrono::duration<double>(now - start_).count(), cost);
+    start_ = Clock::now();  // the booking itself is nobody's time
+  }
+
+  Profile* profile_;
+  Clock::time_point start_;
+};
+
+}  // namespace carat
