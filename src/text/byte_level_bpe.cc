@@ -2,6 +2,8 @@
 // (leftmost among equals) is merged until none has a rank (Sennrich et al. 2016; GPT-2). A queue of candidate
 // pairs over a linked list makes that O(n log n), whatever the word's length.
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "base/checked.h"
 #include "containers/quote.h"
@@ -37,15 +39,19 @@ class MergeTable {
     if (slots_[slot] < 0) slots_[slot] = static_cast<int32_t>(merges_.size());
     merges_.push_back(m);
   }
+  /// Brings what add() or rank() of the pair will look at nearer.
+  void prefetch(const Merge& m) const { __builtin_prefetch(&slots_[home(m.left, m.right)]); }
   int32_t rank(Symbol left, Symbol right) const { return slots_[slot_of(left, right)]; }
   const Merge& operator[](uint32_t rank) const { return merges_[rank]; }
 
  private:
+  size_t home(Symbol left, Symbol right) const {
+    const uint64_t pair = uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
+    return hash_fold(pair) & (slots_.size() - 1);
+  }
   size_t slot_of(Symbol left, Symbol right) const {
     const size_t mask = slots_.size() - 1;
-    uint64_t h = uint64_t{static_cast<uint32_t>(left)} << 32 | static_cast<uint32_t>(right);
-    h = (h ^ (h >> 31)) * 0x9e3779b97f4a7c15ull;
-    size_t slot = static_cast<size_t>(h >> 20) & mask;
+    size_t slot = home(left, right);
     while (slots_[slot] >= 0) {
       const Merge& m = merges_[static_cast<size_t>(slots_[slot])];
       if (m.left == left && m.right == right) break;
@@ -116,30 +122,66 @@ class ByteLevelBpe final : public TextModel {
 };
 
 Status ByteLevelBpe::read_merges(const Metadata& metadata) {
-  const auto symbol_of = [&](std::string_view text) {
-    const Symbol id = vocabulary_.texts.find(text);
+  const auto symbol_of = [&](std::string_view text, uint64_t hash) {
+    const Symbol id = vocabulary_.texts.find(text, hash);
     return id >= 0 ? id : static_cast<Symbol>(vocabulary_.size()) + extra_.insert(text).first;
   };
   for (size_t b = 0; b < 256; ++b) {
     std::string character;
     append_utf8(byte_alphabet[b], character);
-    byte_symbols_[b] = symbol_of(character);
+    byte_symbols_[b] = symbol_of(character, StringTable::hash(character));
   }
   CARAT_TRY(const auto* merges, metadata.strings_at("tokenizer.ggml.merges"));
   if (merges->size() > size_t{1} << 24)
     return bad_data("tokenizer.ggml.merges has {} entries", merges->size());
   merges_.reserve(merges->size());
+
+  // Merges as a rule stand in the order of the tokens they make, so that most make the same token as the one
+  // before (another split of it) or the next.
   std::string joined;
-  for (size_t i = 0; i < merges->size(); ++i) {
-    const std::string_view merge = (*merges)[i];
-    // The left part may itself begin with a space where bytes are not written as characters.
-    const size_t space = merge.find(' ', 1);
-    if (space == std::string_view::npos || space + 1 == merge.size()) {
-      return bad_data("tokenizer.ggml.merges[{}] is {}, not two parts with a space between", i, quote(merge));
+  Symbol last = 0;
+  const auto result_of = [&](std::string_view left, std::string_view right) {
+    for (const Symbol guess : {last, last + 1}) {
+      if (static_cast<size_t>(guess) >= vocabulary_.size()) continue;
+      const std::string_view text = vocabulary_.texts[static_cast<size_t>(guess)];
+      if (text.size() == left.size() + right.size() && text.starts_with(left) && text.ends_with(right))
+        return guess;
     }
-    const std::string_view left = merge.substr(0, space), right = merge.substr(space + 1);
     joined.assign(left).append(right);
-    merges_.add({symbol_of(left), symbol_of(right), symbol_of(joined)});
+    return symbol_of(joined, StringTable::hash(joined));
+  };
+  // Look-ups miss the caches, so they are taken some at a time: what a step needs is fetched in the one
+  // before.
+  struct Parts {
+    std::string_view left, right;
+    uint64_t left_hash, right_hash;
+    Merge merge;
+  };
+  std::array<Parts, 64> block;
+  for (size_t first = 0; first < merges->size(); first += block.size()) {
+    const std::span<Parts> some(block.data(), std::min(block.size(), merges->size() - first));
+    for (size_t i = 0; i < some.size(); ++i) {
+      const std::string_view merge = (*merges)[first + i];
+      // The left part may itself begin with a space where bytes are not written as characters.
+      const size_t space = merge.find(' ', 1);
+      if (space == std::string_view::npos || space + 1 == merge.size()) {
+        return bad_data("tokenizer.ggml.merges[{}] is {}, not two parts with a space between", first + i,
+                        quote(merge));
+      }
+      Parts& p = some[i];
+      p.left = merge.substr(0, space);
+      p.right = merge.substr(space + 1);
+      p.left_hash = StringTable::hash(p.left);
+      p.right_hash = StringTable::hash(p.right);
+      vocabulary_.texts.prefetch(p.left_hash);
+      vocabulary_.texts.prefetch(p.right_hash);
+    }
+    for (Parts& p : some) {
+      last = result_of(p.left, p.right);
+      p.merge = {symbol_of(p.left, p.left_hash), symbol_of(p.right, p.right_hash), last};
+      merges_.prefetch(p.merge);
+    }
+    for (const Parts& p : some) merges_.add(p.merge);
   }
   return {};
 }

@@ -66,6 +66,7 @@ Status read_texts(const Metadata& metadata, Vocabulary& v) {
     return bad_data("tokenizer.ggml.tokens has {} entries, more than the {} carat takes", tokens->size(),
                     max_tokens);
   }
+  v.texts.reserve(tokens->size());
   for (size_t id = 0; id < tokens->size(); ++id) {
     const std::string& text = (*tokens)[id];
     if (text.size() > max_token_bytes) {
