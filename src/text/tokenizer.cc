@@ -127,7 +127,7 @@ class VocabularyTokenizer final : public Tokenizer {
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_metadata(const Metadata& metadata) {
   CARAT_TRY(const auto* model, metadata.string_at("tokenizer.ggml.model"));
   if (*model == "gpt2") {
-    // Files of before 2024 lack the key; like llama.cpp, take its oldest cut.
+    // Files of before 2024 lack the key; like llama.cpp, take its oldest cut. note_of() tells the user.
     CARAT_TRY(const std::string pre, metadata.string_or("tokenizer.ggml.pre", "default"));
     CARAT_TRY(const PreTokenizerKind* kind, find_pre_tokenizer(pre));
     CARAT_TRY(auto vocabulary, read_vocabulary(metadata, {.add_bos = kind->add_bos}));
@@ -147,6 +147,14 @@ Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_metadata(const Metadata
   return bad_data(
       "tokenizer.ggml.model is {}, but carat knows 'gpt2' (byte-level BPE) and 'llama' (SentencePiece BPE)",
       quote(*model));
+}
+
+std::string Tokenizer::note_of(const Metadata& metadata) {
+  const auto model = metadata.string_or("tokenizer.ggml.model", "");
+  if (!model.ok() || *model != "gpt2" || metadata.has("tokenizer.ggml.pre")) return {};
+  return "tokenizer.ggml.pre is missing, which says how text is split; the oldest way, 'default', is taken. "
+         "If the "
+         "answers are poor, convert the model anew from its Hugging Face directory or get a newer GGUF of it";
 }
 
 }  // namespace carat

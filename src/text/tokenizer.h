@@ -28,6 +28,9 @@ class Tokenizer {
   /// is an error that says which are known and what to do.
   static Result<std::shared_ptr<const Tokenizer>> from_metadata(const Metadata& metadata);
   virtual ~Tokenizer() = default;
+  /// A sentence the user should see where the metadata leave open how text is split and from_metadata() takes
+  /// the oldest way; empty otherwise.
+  static std::string note_of(const Metadata& metadata);
 
   /// add_special: BOS/EOS as the model wants them (add_bos_token, add_eos_token, and the model's default).
   /// parse_special: control tokens written in the text become those tokens.

@@ -240,6 +240,17 @@ TEST(EndOfGeneration, EosTurnEndsAndDeclaredOnes) {
   EXPECT_FALSE(t->ends_generation(1 << 30));
 }
 
+TEST(ByteLevel, AMissingPreTokenizerIsNoted) {
+  Metadata m;
+  EXPECT_EQ(Tokenizer::note_of(m), "");
+  m.set("tokenizer.ggml.model", Value::string("llama"));
+  EXPECT_EQ(Tokenizer::note_of(m), "") << "SentencePiece has none";
+  m.set("tokenizer.ggml.model", Value::string("gpt2"));
+  EXPECT_NE(Tokenizer::note_of(m).find("tokenizer.ggml.pre is missing"), std::string::npos);
+  m.set("tokenizer.ggml.pre", Value::string("default"));
+  EXPECT_EQ(Tokenizer::note_of(m), "") << "then it is meant";
+}
+
 TEST(HostileVocabulary, EveryBrokenArrayIsNamed) {
   const auto broken = [](auto&& change) {
     Toy toy;
