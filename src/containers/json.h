@@ -12,7 +12,8 @@ namespace carat {
 
 namespace json = boost::json;
 
-/// bad_data with offset and reason. Nesting is limited to 64 levels, which no checkpoint comes near.
+/// bad_data with offset and reason. Nesting is limited to 64 levels, which no checkpoint comes near, and
+/// memory to 32 MB and twice the text, which holds the largest tokenizers in use.
 Result<json::value> parse_json(std::string_view text);
 
 /// Serialises with two-space indentation, keys in their order, numbers shortest round-trip.
