@@ -171,6 +171,7 @@ Status complete(const Options& options, const std::shared_ptr<Engine>& engine, I
 
 Status converse(const Options& options, const std::shared_ptr<Engine>& engine, Invocation& run) {
   CARAT_TRY(const auto chat, Chat::start(engine));
+  if (options.has_system) note_invalid_utf8("the system prompt", options.system, run.console);
   const auto begin = [&] {
     chat->clear();
     if (options.has_system) chat->add({"system", options.system});
@@ -203,6 +204,7 @@ Status converse(const Options& options, const std::shared_ptr<Engine>& engine, I
       begin();
       continue;
     }
+    note_invalid_utf8("the message", *message, run.console);
     // An answer has its own cancellation: Ctrl-C ends it and not the conversation.
     InterruptScope scope;
     const Context context{run.context.pool, scope.cancellation(), run.context.progress};

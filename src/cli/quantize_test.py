@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""convert and quantize as their users meet them: files, options, signals."""
+import os
+import re
+import signal
+import subprocess
+import time
+
+from cli_testing import CARAT, F32, STORIES, TEXT, carat, Case, gguf, main, read, weights
+
+
+class Convert(Case):
+    def test_there_and_back(self):
+        directory, back = self.path("hf"), self.path("back.gguf")
+        self.succeed("convert", STORIES, directory, "--to", "f32")
+        self.assertTrue(os.path.exists(os.path.join(directory, "config.json")))
+        self.assertIn("good Hugging Face directory", self.succeed("verify", directory).stdout)
+        self.refuse(64, "convert", STORIES, directory, "--to", "f16", says="exists already")
+        self.succeed("convert", directory, back)
+        first, second = self.document("inspect", STORIES, "--ranges"), self.document("inspect", back, "--ranges")
+        of = lambda d: {t["name"]: (t["shape"], t["encoding"], t["min"], t["max"]) for t in d["tensors"]}
+        self.assertEqual(of(first), of(second))
+        greedy = lambda m: self.succeed("run", m, "-p", "Once upon a time", "--temp", "0", "-n", "40").stdout
+        self.assertEqual(greedy(STORIES), greedy(directory))
+        self.assertEqual(greedy(STORIES), greedy(back))
+
+    def test_transforms_keep_the_function(self):
+        wide = self.path("wide.gguf")
+        self.succeed("convert", STORIES, wide, "--rescale", "1", "--widen", "128:16:256", "--to", "f32")
+        d = self.document("inspect", wide)
+        self.assertEqual((d["config"]["width"], d["config"]["heads"], d["config"]["feed_forward"]), (128, 16, 256))
+        d = self.document("perplexity", wide, "--text", TEXT, "--ctx", "64", "--chunks", "4", "--reference", STORIES)
+        self.assertLess(d["kl"]["max"], 1e-3)
+        self.assertGreater(d["same_top_p"], 0.99)
+
+    def test_mistakes(self):
+        out = self.path("o.gguf")
+        self.refuse(64, "convert", STORIES, out, "--to", "q4_k", says="f32")
+        self.refuse(64, "convert", STORIES, out, "--container", "zip", says="gguf")
+        self.refuse(64, "convert", STORIES, out, "--rescale", "x", says="--rescale")
+        self.refuse(64, "convert", STORIES, out, "--rescale", "1:-1", says="--rescale")
+        for widths in ("12", "64:7", "x", "128:16:256:9", "0", "99999999999999999999"):
+            self.refuse(64, "convert", STORIES, out, "--widen", widths)
+        copy = self.write("copy.gguf", read(STORIES))
+        self.refuse(64, "convert", copy, copy, "--to", "f16")
+
+
+class Quantize(Case):
+    def test_document(self):
+        out = self.path("o.gguf")
+        d = self.document("quantize", STORIES, out, "--to", "Q8_0", "--tensor", "ffn_down=F16")
+        self.assertEqual(d["output_bytes"], os.path.getsize(out))
+        self.assertEqual(d["fallbacks"], [])
+        for key in ("input_bytes", "bits_per_weight", "seconds", "peak_rss_bytes"):
+            self.assertGreater(d[key], 0, key)
+        for t in d["tensors"]:
+            self.assertTrue(set(t) >= {"name", "from", "to", "method", "relative_error"})
+            if t["to"] == "Q8_0":
+                self.assertTrue(0 < t["relative_error"] < 1e-3)
+        self.assertEqual({t["to"] for t in d["tensors"]}, {"Q8_0", "F16", "F32"})
+        self.assertEqual(self.document("verify", out)["ok"], True)
+        self.assertEqual(self.document("inspect", out)["bits_per_weight"], d["bits_per_weight"])
+
+    def test_dry_run_is_exact_to_the_byte(self):
+        out = self.path("o.gguf")
+        arguments = ["--to", "Q4_0", "--allow-fallback"]
+        plan = self.document("quantize", STORIES, "--dry-run", *arguments)
+        self.assertEqual(os.listdir(self.directory), [])
+        done = self.document("quantize", STORIES, out, *arguments)
+        self.assertEqual(plan["output_bytes"], os.path.getsize(out))
+        self.assertEqual(plan["bits_per_weight"], done["bits_per_weight"])
+        self.assertEqual(plan["fallbacks"], done["fallbacks"])
+        self.assertNotEqual(plan["fallbacks"], [])  # 172 columns do not divide into blocks of 32
+        self.assertIn("nothing was written", self.succeed("quantize", STORIES, "--dry-run", *arguments).stdout)
+
+    def test_shapes_that_do_not_fit(self):
+        done = self.refuse(64, "quantize", STORIES, self.path("o.gguf"), "--to", "Q4_K_M")
+        for part in ("256", "--allow-fallback"):
+            self.assertIn(part, done.stderr)
+
+    def test_same_bytes_for_any_number_of_threads(self):
+        outs = [self.path(f"{n}.gguf") for n in (1, 2, 5)]
+        for out, n in zip(outs, "125"):
+            self.succeed("quantize", STORIES, out, "--to", "Q4_0", "--allow-fallback", "--threads", n)
+        self.assertEqual(read(outs[0]), read(outs[1]))
+        self.assertEqual(read(outs[0]), read(outs[2]))
+
+    def test_output_names(self):
+        os.mkdir(self.path("directory"))
+        for name in ("m.safetensors", "pytorch_model.bin", "config.json"):
+            self.refuse(64, "quantize", STORIES, self.path(name), "--to", "F16", says="ends in .gguf")
+        self.refuse(64, "quantize", STORIES, self.path("directory"), "--to", "F16", says="is a directory")
+        out = self.write("no_ending", b"what was there before")
+        self.succeed("quantize", STORIES, out, "--to", "F16")
+        self.assertIn("good GGUF file", self.succeed("verify", out).stdout)
+
+    def test_input_is_never_the_output(self):
+        copy = self.write("m.gguf", read(STORIES))
+        os.link(copy, self.path("link.gguf"))
+        os.symlink(copy, self.path("symlink.gguf"))
+        for out in ("m.gguf", "link.gguf", "symlink.gguf"):
+            self.refuse(64, "quantize", copy, self.path(out), "--to", "Q8_0", "--allow-fallback")
+        self.assertEqual(read(copy), read(STORIES))
+
+    def test_requantizing_needs_leave(self):
+        first, second = self.path("a.gguf"), self.path("b.gguf")
+        self.succeed("quantize", STORIES, first, "--to", "Q8_0", "--allow-fallback")
+        self.refuse(64, "quantize", first, second, "--to", "Q4_0", "--allow-fallback", says="--allow-requantize")
+        self.succeed("quantize", first, second, "--to", "Q4_0", "--allow-fallback", "--allow-requantize")
+
+    def test_rules(self):
+        rules = self.write("rules.toml", b'base = "Q8_0"\n[[rule]]\ntensor = "attn_v"\nencoding = "F16"\n')
+        d = self.document("quantize", STORIES, "--dry-run", "--rules", rules, "--allow-fallback")
+        to = {t["name"]: t["to"] for t in d["tensors"]}
+        self.assertEqual((to["blk.0.attn_v.weight"], to["blk.0.attn_k.weight"]), ("F16", "Q8_0"))
+        d = self.document("quantize", STORIES, "--dry-run", "--rules", rules, "--to", "Q4_0", "--tensor", "attn_v=Q5_0",
+                          "--allow-fallback")
+        to = {t["name"]: t["to"] for t in d["tensors"]}
+        self.assertEqual((to["blk.0.attn_v.weight"], to["blk.0.attn_k.weight"]), ("Q5_0", "Q4_0"))
+        self.refuse(65, "quantize", STORIES, "--dry-run", "--rules", self.write("bad.toml", b"base = [\n"), says="bad.toml")
+        self.refuse(64, "quantize", STORIES, "--dry-run", "--to", "Q8_0", "--tensor", "attn_v")
+        self.refuse(64, "quantize", STORIES, "--dry-run", "--to", "Q8_0", "--tensor", "no_such_tensor=Q8_0")
+        self.refuse(64, "quantize", STORIES, "--dry-run", "--to", "Q8_0", "--tensor", "(=Q8_0")
+
+    def test_values_that_are_no_numbers(self):
+        values = weights(64)
+        values[5] = float("nan")
+        model = self.write("nan.gguf", gguf([("blk.0.ffn_up.weight", 64, 1, F32, values.tobytes())]))
+        done = carat("quantize", model, self.path("o.gguf"), "--to", "Q8_0")
+        self.assertEqual(done.returncode, 65, done.stderr)
+        self.assertIn("blk.0.ffn_up.weight", done.stderr)
+        self.assertFalse(os.path.exists(self.path("o.gguf")))
+        self.assertEqual(carat("verify", model).returncode, 65)
+
+
+class Interrupted(Case):
+    """A model large enough that a signal arrives in the middle."""
+
+    def setUp(self):
+        super().setUp()
+        values = weights(1 << 16).tobytes() * 16
+        names = ["ffn_up", "ffn_gate", "attn_q", "attn_output"]
+        self.model = self.write("model.gguf", gguf([(f"blk.{i // 4}.{names[i % 4]}.weight", 1024, 1024, F32, values)
+                                                    for i in range(32)]))
+        self.whole = self.path("whole.gguf")
+        self.succeed("quantize", self.model, self.whole, "--to", "Q4_K_S")
+
+    def start(self, out, *arguments):
+        process = subprocess.Popen([CARAT, "quantize", self.model, out, "--to", "Q4_K_S", *arguments],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return process
+
+    def wait_for_some_output(self, process, part):
+        """Until that part of the output has been written, or the process has ended."""
+        target = part * os.path.getsize(self.whole)
+        while process.poll() is None:
+            with open(f"/proc/{process.pid}/io") as f:
+                if int(re.search(r"wchar: (\d+)", f.read()).group(1)) >= target:
+                    return
+            time.sleep(0.001)
+
+    def test_interrupt_then_resume(self):
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            out = self.path(f"{signal_number}.gguf")
+            process = self.start(out)
+            self.wait_for_some_output(process, 0.3)
+            process.send_signal(signal_number)
+            stdout, stderr = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 130, stderr)
+            self.assertEqual(stdout, "")
+            self.assertIn("--resume", stderr)
+            self.assertFalse(os.path.exists(out))
+            again = carat("quantize", self.model, out, "--to", "Q4_K_S")
+            self.assertNotEqual(again.returncode, 0)
+            self.assertIn("--resume", again.stderr)
+            other = carat("quantize", self.model, out, "--to", "Q5_K_S", "--resume")
+            self.assertNotEqual(other.returncode, 0)
+            d = self.document("quantize", self.model, out, "--to", "Q4_K_S", "--resume")
+            self.assertGreater(d["resumed_tensors"], 0)
+            self.assertEqual(read(out), read(self.whole))
+            self.assertFalse([n for n in os.listdir(self.directory) if "partial" in n or "journal" in n])
+
+    def test_kill_at_any_moment_then_resume(self):
+        out = self.path("killed.gguf")
+        for part in (0.0, 0.1, 0.4, 0.8):
+            process = self.start(out, "--resume")
+            self.wait_for_some_output(process, part)
+            process.kill()
+            process.communicate(timeout=60)
+            self.assertFalse(os.path.exists(out) and process.returncode != 0)
+        self.succeed("quantize", self.model, out, "--to", "Q4_K_S", "--resume")
+        self.assertEqual(read(out), read(self.whole))
+
+    def test_force_begins_anew(self):
+        out = self.path("forced.gguf")
+        process = self.start(out)
+        self.wait_for_some_output(process, 0.2)
+        process.kill()
+        process.communicate(timeout=60)
+        self.succeed("quantize", self.model, out, "--to", "Q4_K_S", "--force")
+        self.assertEqual(read(out), read(self.whole))
+
+
+if __name__ == "__main__":
+    main()
