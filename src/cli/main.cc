@@ -12,6 +12,7 @@
 #include "cli/console.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
+#include "cli/machine_notes.h"
 #include "cli/verb.h"
 
 namespace carat {
@@ -59,6 +60,7 @@ int run_verb(const Verb& verb, const VerbBody& body, const CommonOptions& common
     InterruptScope scope;
     ThreadPool pool(common.threads);
     Console console(common);
+    note_thread_count(common.threads, console);
     const Context context{pool, scope.cancellation(), console};
     Invocation invocation{console, context};
     status = body(invocation);

@@ -4,6 +4,7 @@
 #include "arch/open_model.h"
 #include "cli/checks.h"
 #include "cli/format.h"
+#include "cli/machine_notes.h"
 #include "cli/model_options.h"
 #include "cli/verb.h"
 #include "containers/mapped_file.h"
@@ -84,13 +85,14 @@ std::string result_text(const PerplexityResult& r) {
   return out;
 }
 
-Result<std::shared_ptr<Engine>> load(const Context& context, const std::string& path, int64_t positions,
+Result<std::shared_ptr<Engine>> load(Invocation& run, const std::string& path, int64_t positions,
                                      ActivationScheme activations) {
   CARAT_TRY(Checkpoint checkpoint, open_model(path));
+  note_memory(checkpoint, run.console);
   EngineOptions options;
   options.context = positions;
   options.activations = activations;
-  return Engine::load(context, std::move(checkpoint), options);
+  return Engine::load(run.context, std::move(checkpoint), options);
 }
 
 Status perplexity(const Options& options, Invocation& run) {
@@ -98,10 +100,10 @@ Status perplexity(const Options& options, Invocation& run) {
     return usage_error("--floor is the floor of a divergence; it needs --reference MODEL");
   CARAT_TRY(const std::string text, read_small_file(options.text, kTextLimit));
   note_invalid_utf8(options.text, text, run.console);
-  CARAT_TRY(const auto model, load(run.context, options.model, options.score.context, options.activations));
+  CARAT_TRY(const auto model, load(run, options.model, options.score.context, options.activations));
   std::shared_ptr<Engine> reference;
   if (!options.reference.empty()) {
-    CARAT_TRY(reference, load(run.context, options.reference, options.score.context, options.activations));
+    CARAT_TRY(reference, load(run, options.reference, options.score.context, options.activations));
   }
   CARAT_TRY(const PerplexityResult result,
             measure_perplexity(run.context, *model, reference.get(), text, options.score));

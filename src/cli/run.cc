@@ -9,6 +9,7 @@
 #include "cli/checks.h"
 #include "cli/format.h"
 #include "cli/interrupt.h"
+#include "cli/machine_notes.h"
 #include "cli/model_options.h"
 #include "cli/verb.h"
 #include "engine/chat.h"
@@ -222,6 +223,7 @@ Status run_verb_body(Options options, Invocation& run) {
   if (options.has_system && !options.chat) return usage_error("--system goes with --chat");
   CARAT_DO(options.sampler.check());
   CARAT_TRY(Checkpoint checkpoint, open_model(options.model));
+  note_memory(checkpoint, run.console);
   EngineOptions engine_options;
   engine_options.context = options.context;
   engine_options.activations = options.activations;

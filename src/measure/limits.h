@@ -25,6 +25,7 @@ class LimitMeter {
   /// `bytes` of memory, touched at once; 0 chooses (512 MB, less on a small machine).
   explicit LimitMeter(const KernelTable& kernels, uint64_t bytes = 0);
 
+  const KernelTable& kernels() const { return kernels_; }
   /// With all threads of the pool; about 0.15 s.
   Limits measure(ThreadPool& pool) const;
   double measure_read(ThreadPool& pool) const;

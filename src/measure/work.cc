@@ -1,6 +1,9 @@
 #include "measure/work.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <string>
 
 namespace carat {
 namespace {
@@ -47,6 +50,7 @@ Result<ModelWork> ModelWork::of(const Checkpoint& checkpoint) {
   CARAT_TRY(w.config_, read_model_config(checkpoint));
   const ModelConfig& c = w.config_;
   const std::string_view output = c.tied_embeddings ? "token_embd.weight" : "output.weight";
+  const std::string last_layer = fmt::format("blk.{}.", c.layers - 1);
   for (const Tensor& t : checkpoint.tensors) {
     const bool matrix = t.shape.size() > 1;
     if (matrix) w.parameters_ += static_cast<double>(t.elements());
@@ -59,25 +63,23 @@ Result<ModelWork> ModelWork::of(const Checkpoint& checkpoint) {
       w.layers_ += product(t);
     else
       w.layers_.bytes += 4.0 * static_cast<double>(t.elements());  // gains and biases are kept as floats
+    const bool after_attention =
+        t.name.find(".ffn_") != std::string::npos || t.name.ends_with("attn_output.weight");
+    if (matrix && after_attention && t.name.starts_with(last_layer)) w.last_ += product(t);
   }
   w.kv_row_ = 2.0 * sizeof(uint16_t) * static_cast<double>(c.layers * c.kv_heads * c.head_dim);
   return w;
 }
 
-Work ModelWork::attention(int64_t tokens, int64_t position) const {
-  const ModelConfig& c = config_;
-  double visible = 0;  // positions seen by all tokens together
-  for (int64_t t = 0; t < tokens; ++t) {
-    const int64_t seen = position + t + 1;
-    visible += static_cast<double>(c.sliding_window > 0 ? std::min(seen, c.sliding_window) : seen);
-  }
-  Work w;
-  w.f32 = 4.0 * static_cast<double>(c.layers * c.heads * c.head_dim) * visible;
-  // Read by the last token's pass, and what was appended is written.
-  const int64_t last = position + tokens;
-  const int64_t kept = c.sliding_window > 0 ? std::min(last, c.sliding_window) : last;
-  w.bytes = kv_row_ * static_cast<double>(kept);
-  return w;
+double ModelWork::attention_operations(int64_t position) const {
+  const int64_t seen = position + 1;
+  const int64_t visible = config_.sliding_window > 0 ? std::min(seen, config_.sliding_window) : seen;
+  return 4.0 * static_cast<double>(config_.heads * config_.head_dim * visible);
+}
+
+double ModelWork::kv_bytes(int64_t positions) const {
+  return kv_row_ * static_cast<double>(
+                       config_.sliding_window > 0 ? std::min(positions, config_.sliding_window) : positions);
 }
 
 Work ModelWork::decode_step(int64_t batch, int64_t position) const {
@@ -85,8 +87,8 @@ Work ModelWork::decode_step(int64_t batch, int64_t position) const {
   Work w = layers_;
   w += output_;
   w = {w.bytes, w.int8 * n, w.bf16 * n, w.f32 * n};
-  w += attention(1, position) * n;
-  w.bytes += n * embedding_row_;
+  w.f32 += n * static_cast<double>(config_.layers) * attention_operations(position);
+  w.bytes += n * (embedding_row_ + kv_bytes(position + 1));
   return w;
 }
 
@@ -95,9 +97,17 @@ Work ModelWork::prefill(int64_t tokens, int64_t position) const {
   for (int64_t first = 0; first < tokens; first += kPassTokens) {
     const int64_t count = std::min(kPassTokens, tokens - first);
     const auto n = static_cast<double>(count);
-    w += Work{layers_.bytes, layers_.int8 * n, layers_.bf16 * n, layers_.f32 * n};
-    w += attention(count, position + first);
-    w.bytes += n * embedding_row_;
+    // Behind the last layer's keys and values, only the last token of all is of interest.
+    const int64_t skipped = first + count == tokens ? count - 1 : count;
+    const auto less = static_cast<double>(skipped);
+    w += {layers_.bytes, layers_.int8 * n - last_.int8 * less, layers_.bf16 * n - last_.bf16 * less,
+          layers_.f32 * n - last_.f32 * less};
+    if (skipped == count) w.bytes -= last_.bytes;
+    for (int64_t t = 0; t < count; ++t) {
+      const int64_t layers = t < skipped ? config_.layers - 1 : config_.layers;
+      w.f32 += static_cast<double>(layers) * attention_operations(position + first + t);
+    }
+    w.bytes += n * embedding_row_ + kv_bytes(position + first + count);
   }
   return w;
 }

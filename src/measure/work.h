@@ -45,11 +45,14 @@ class ModelWork {
   double parameters() const { return parameters_; }
 
  private:
-  Work attention(int64_t tokens, int64_t position) const;
+  /// Of the token at `position` in one layer.
+  double attention_operations(int64_t position) const;
+  double kv_bytes(int64_t positions) const;
 
   ModelConfig config_;
   Work layers_;  ///< bytes of a pass, operations of one token
   Work output_;  ///< the same for the output matrix
+  Work last_;    ///< part of layers_: the last layer's matrices behind attention
   double embedding_row_ = 0;
   double kv_row_ = 0;  ///< bytes of one position's keys and values in all layers
   double parameters_ = 0;
