@@ -1,5 +1,8 @@
 // Chooses the next token from logits. The stages and their order are those users know from llama.cpp
 // (repetition penalty, top-k, top-p, min-p, temperature), so that its settings give the same distribution.
+//
+// Choosing must not cost what a layer costs, however large the vocabulary: logits are passed over once, in
+// blocks whose largest is compared with what it takes to be among the likeliest; only those few are sorted.
 #pragma once
 
 #include <cstdint>
@@ -42,15 +45,17 @@ class Sampler {
   static bool before(const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   }
-  void penalize(std::span<const TokenId> history);
-  void sort_first(size_t count);
-  void keep_top_p();
-  TokenId draw();
+  std::span<const float> penalized(std::span<const float> logits, std::span<const TokenId> history);
+  void select(std::span<const float> logits, size_t count);
+  void select_top_p(std::span<const float> logits, float best);
+  void keep_top_p(double total, float best);
+  TokenId draw(float best);
 
   SamplerOptions options_;
   Random random_;
+  std::vector<float> penalized_;       ///< the logits, where there is a penalty
   std::vector<Candidate> candidates_;  ///< those still possible
-  size_t sorted_ = 0;                  ///< the first so many are in order, likeliest first
+  std::vector<double> weights_;        ///< of the candidates
 };
 
 }  // namespace carat

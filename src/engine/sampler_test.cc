@@ -113,6 +113,32 @@ TEST(Sampler, DrawsFromTheDistributionOfItsOptions) {
   check(logits, o, {1, 2, 3, 4, 5, 6, 6, 6, 250, 299});
 }
 
+TEST(Sampler, DrawsFromALargeVocabularyAsFromASmallOne) {
+  // The likely tokens lie anywhere, at the edges of blocks too, and some are equal.
+  std::vector<float> logits = random_logits(5003, 3);
+  for (float& v : logits) v = std::min(v, 6.0f);
+  for (const size_t i : {0, 31, 32, 2047, 2048, 4991, 4992, 5002}) logits[i] = 9;
+  for (const size_t i : {1, 33, 63, 64, 3000, 5001}) logits[i] = 8.5f;
+  logits[100] = 10;
+  SamplerOptions o = everything();
+  for (const int64_t k : {1, 5, 9, 40, 300}) {
+    o.top_k = k;
+    check(logits, o);
+  }
+  o.top_k = 0;
+  for (const float p : {0.05f, 0.3f}) {
+    o.top_p = p;
+    check(logits, o);
+  }
+  o.top_p = 1;
+  o.min_p = 0.3f;
+  check(logits, o);
+  o.temperature = 0;
+  EXPECT_EQ(Sampler(o).sample(logits, {}), 100);
+  o.repetition_penalty = 5;
+  EXPECT_EQ(Sampler(o).sample(logits, std::vector<TokenId>{100}), 0);
+}
+
 TEST(Sampler, GreedyTakesTheFirstOfTheLargest) {
   SamplerOptions o;
   o.temperature = 0;
@@ -140,6 +166,13 @@ TEST(Sampler, SurvivesWhatIsNotANumber) {
   const std::vector<float> logits = {std::nanf(""), -infinity, 2, std::nanf("")};
   EXPECT_EQ(Sampler(SamplerOptions{}).sample(logits, {}), 2);
   EXPECT_EQ(Sampler(everything()).sample(logits, {}), 2);
+  SamplerOptions top_p = everything();
+  top_p.top_p = 0.9f;
+  EXPECT_EQ(Sampler(top_p).sample(logits, {}), 2);
+  SamplerOptions few = everything();
+  few.top_k = 2;
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Sampler(few).sample(logits, {}), 2);
+  EXPECT_EQ(Sampler(SamplerOptions{}).sample(std::vector<float>{1, infinity, infinity}, {}), 1);
   const std::vector<float> nothing(5, std::nanf(""));
   for (const SamplerOptions& o : {SamplerOptions{}, everything()}) {
     const TokenId id = Sampler(o).sample(nothing, {});
