@@ -1,74 +1,157 @@
-// Speed of the kernels: products per encoding, for one token (bytes of weights per second) and for many
-// (operations per second, a multiply-add counted as two), and the other operations of a forward pass.
+// A workbench for kernels: products per encoding and shape, and the other operations of a forward pass, for
+// each instruction set.
 //
-//   kernel_bench [isa] [threads] [rows] [columns] [tokens]
+//   kernel_bench [--isa avx512,avx2] [--threads N] [--shapes 2048x2048,5632x2048] [--encodings Q4_K,Q6_K]
+//                [--tokens 1,8,512] [--scheme int8_block|int8_32|float32]
 //
-// Weights of all matrices together exceed the caches for the single-token figure.
+// Shapes are rows x columns of the weights. Before anything is timed, each product is compared with the
+// portable one, bit for bit. Weights are cold: every product of a timing has its own copy, as far as 1 GB
+// goes, and all caches are flushed by reading 512 MB before. Printed per number of tokens: weight bytes and
+// operations (a multiply-add is two) per second, and the larger of the shares of memory bandwidth and of the
+// peak of int8 or f32 that this is; the limits are measured right before.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/random.h"
 #include "kernels/kernel_table.h"
+#include "measure/limits.h"
+#include "measure/speed.h"
+#include "rounders/rounder.h"
 
 namespace carat {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Best of some runs of something that stays in the caches.
 double seconds_of(auto&& body) {
   body();
   double best = 1e30, spent = 0;
   for (int i = 0; i < 50 && (i < 3 || spent < 0.4); ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     body();
-    const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double s = since(start);
     best = std::min(best, s);
     spent += s;
   }
   return best;
 }
 
-struct Options {
-  Isa isa = Isa::portable;
-  int threads = 1;
-  int64_t rows = 1536, columns = 1536, tokens = 512;
+struct Shape {
+  int64_t rows = 0, columns = 0;
 };
 
-void bench_products(const KernelTable& k, ThreadPool& pool, const Options& o) {
-  fmt::print("{:<8} {:>14} {:>10} {:>10}\n", "encoding", "1 token GB/s", "8 Gop/s",
-             fmt::format("{} Gop/s", o.tokens));
-  for (const Encoding* e : all_encodings()) {
-    if (!e->fits(o.columns)) continue;
-    const uint64_t row_bytes = e->row_bytes(o.columns);
-    const int64_t matrices =
-        std::max<int64_t>(1, (int64_t{96} << 20) / (o.rows * static_cast<int64_t>(row_bytes)));
-    // Any bytes are valid weights; small ones keep F16 parameters finite.
-    std::vector<uint8_t> weights(static_cast<size_t>(matrices * o.rows) * row_bytes);
-    for (size_t i = 0; i < weights.size(); ++i)
-      weights[i] = static_cast<uint8_t>((i * 2654435761u >> 13) & 0x37);
-    std::vector<float> x(static_cast<size_t>(o.tokens * o.columns)),
-        y(static_cast<size_t>(o.tokens * o.rows));
-    for (size_t i = 0; i < x.size(); ++i)
-      x[i] = static_cast<float>(static_cast<int>(i * 7919 % 2001) - 1000) * 1e-3f;
-    const auto multiply = [&](int64_t matrix, int64_t tokens) {
-      const MatmulTarget target{{e, weights.data() + static_cast<uint64_t>(matrix * o.rows) * row_bytes,
-                                 o.rows, o.columns, row_bytes},
-                                y.data(),
-                                o.rows};
-      matmul(k, pool, ActivationScheme::int8_32, {&target, 1}, x.data(), o.columns, tokens);
-    };
-    const double one = seconds_of([&] {
-      for (int64_t m = 0; m < matrices; ++m) multiply(m, 1);
-    });
-    const double few = seconds_of([&] { multiply(0, 8); });
-    const double many = seconds_of([&] { multiply(0, o.tokens); });
-    const double operations = 2.0 * static_cast<double>(o.rows * o.columns);
-    fmt::print("{:<8} {:>14.2f} {:>10.1f} {:>10.1f}\n", e->name,
-               static_cast<double>(weights.size()) / one * 1e-9, 8 * operations / few * 1e-9,
-               static_cast<double>(o.tokens) * operations / many * 1e-9);
-  }
+struct Options {
+  std::vector<Isa> isas = {available_isas().front()};
+  int threads = 1;
+  std::vector<Shape> shapes = {{2048, 2048}, {5632, 2048}, {2048, 5632}};
+  std::vector<const Encoding*> encodings{all_encodings().begin(), all_encodings().end()};
+  std::vector<int64_t> tokens = {1, 8, 512};
+  ActivationScheme scheme = ActivationScheme::int8_block;
+};
+
+/// One matrix of normal weights, rounded by the plainest rounder.
+std::vector<uint8_t> random_matrix(const Context& context, const KernelTable& k, const Encoding& e,
+                                   Shape shape) {
+  Random random(1);
+  std::vector<float> x(static_cast<size_t>(shape.rows * shape.columns));
+  // Products do not mind a matrix that repeats itself, and a logarithm per weight takes its time.
+  const size_t distinct = std::min(x.size(), size_t{1} << 20);
+  for (size_t i = 0; i < x.size(); ++i)
+    x[i] = i < distinct ? static_cast<float>(0.02 * random.normal()) : x[i - distinct];
+  std::vector<uint8_t> out(static_cast<size_t>(shape.rows) * e.row_bytes(shape.columns));
+  find_rounder("nearest")->round(
+      context, k, e, {&encoding_f32(), reinterpret_cast<const uint8_t*>(x.data()), shape.rows, shape.columns},
+      {}, out.data());
+  return out;
 }
+
+class Products {
+ public:
+  Products(const Options& o, const Context& context, const KernelTable& k, const LimitMeter& meter)
+      : o_(o), context_(context), k_(k), meter_(meter) {}
+
+  void run() {
+    fmt::print("\n{:<8} {:>12} {:>6}  {:>9} {:>8} {:>9} {:>6}\n", "encoding", "shape", "tokens", "us", "GB/s",
+               "Gop/s", "share");
+    for (const Shape shape : o_.shapes)
+      for (const Encoding* e : o_.encodings)
+        if (e->fits(shape.columns)) measure(*e, shape);
+  }
+
+ private:
+  void multiply(const KernelTable& k, const Encoding& e, const uint8_t* weights, Shape shape, int64_t tokens,
+                std::vector<float>& y) const {
+    const MatmulTarget target{
+        {&e, weights, shape.rows, shape.columns, e.row_bytes(shape.columns)}, y.data(), shape.rows};
+    matmul(k, context_.pool, o_.scheme, {&target, 1}, x_.data(), shape.columns, tokens);
+  }
+
+  /// Some rows, and every number of tokens up to a few: the portable kernels are slow.
+  bool agrees(const Encoding& e, const std::vector<uint8_t>& weights, Shape shape) const {
+    shape.rows = std::min<int64_t>(shape.rows, 40);
+    for (const int64_t tokens : {1, 2, 3, 5, 8, 17}) {
+      std::vector<float> mine(static_cast<size_t>(tokens * shape.rows)), oracle(mine.size());
+      multiply(k_, e, weights.data(), shape, tokens, mine);
+      multiply(portable_table(), e, weights.data(), shape, tokens, oracle);
+      if (std::memcmp(mine.data(), oracle.data(), mine.size() * sizeof(float)) != 0) {
+        fmt::print("{:<8} {}x{}: {} tokens differ from the portable kernels\n", e.name, shape.rows,
+                   shape.columns, tokens);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  void measure(const Encoding& e, Shape shape) {
+    const int64_t most = std::max<int64_t>(17, std::ranges::max(o_.tokens));
+    x_.resize(static_cast<size_t>(most * shape.columns));
+    for (size_t i = 0; i < x_.size(); ++i)
+      x_[i] = static_cast<float>(static_cast<int>(i * 7919 % 2001) - 1000) * 1e-3f;
+    const auto matrix = random_matrix(context_, k_, e, shape);
+    if (!agrees(e, matrix, shape)) return;
+    const size_t copies = std::clamp<size_t>((size_t{256} << 20) / matrix.size(), 1, 256);
+    std::vector<std::vector<uint8_t>> cold(copies, matrix);
+    std::vector<float> y(static_cast<size_t>(most * shape.rows));
+    for (const int64_t tokens : o_.tokens) {
+      multiply(k_, e, cold[0].data(), shape, tokens, y);
+      const Limits limits = meter_.measure(context_.pool);
+      std::vector<double> seconds;
+      double spent = 0;
+      for (size_t i = 0; i < 3 * copies && (i < 3 || spent < 0.5); ++i) {
+        if (i % copies == 0) (void)meter_.measure_read(context_.pool);  // flushes
+        const auto start = Clock::now();
+        multiply(k_, e, cold[i % copies].data(), shape, tokens, y);
+        seconds.push_back(since(start));
+        spent += seconds.back();
+      }
+      const double s = spread(seconds).median;
+      Work work;
+      work.bytes = static_cast<double>(matrix.size());
+      const bool floats = e.is_float || o_.scheme == ActivationScheme::float32;
+      (floats ? work.f32 : work.int8) = 2.0 * static_cast<double>(shape.rows * shape.columns * tokens);
+      const double share = std::max(memory_share(work, limits, s), compute_share(work, limits, s));
+      fmt::print("{:<8} {:>12} {:>6}  {:>9.1f} {:>8.2f} {:>9.1f} {:>4.0f} %\n", e.name,
+                 fmt::format("{}x{}", shape.rows, shape.columns), tokens, s * 1e6, work.bytes / s * 1e-9,
+                 work.operations() / s * 1e-9, 100 * share);
+      std::fflush(stdout);
+    }
+  }
+
+  const Options& o_;
+  const Context& context_;
+  const KernelTable& k_;
+  const LimitMeter& meter_;
+  std::vector<float> x_;
+};
 
 void bench_attention(const KernelTable& k, ThreadPool& pool) {
   constexpr int kHeads = 9, kKvHeads = 3, kDim = 64;
@@ -113,25 +196,87 @@ void bench_rows(const KernelTable& k) {
          }));
 }
 
+std::vector<std::string> split(std::string_view list, char separator) {
+  std::vector<std::string> out(1);
+  for (const char c : list) {
+    if (c == separator)
+      out.emplace_back();
+    else
+      out.back() += c;
+  }
+  return out;
+}
+
+/// False where an option or its value is not understood.
+bool parse(int argc, char** argv, Options& o) {
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view option = argv[i];
+    const auto words = split(argv[i + 1], ',');
+    if (option == "--threads") {
+      o.threads = std::atoi(argv[i + 1]);
+      if (o.threads < 1) return false;
+    } else if (option == "--isa") {
+      o.isas.clear();
+      for (const Isa isa : available_isas())
+        if (std::ranges::find(words, isa_name(isa)) != words.end()) o.isas.push_back(isa);
+      if (o.isas.size() != words.size()) return false;
+    } else if (option == "--encodings") {
+      o.encodings.clear();
+      for (const std::string& word : words) {
+        o.encodings.push_back(find_encoding(word));
+        if (!o.encodings.back() || !o.encodings.back()->can_decode()) return false;
+      }
+    } else if (option == "--tokens" || option == "--shapes") {
+      if (option == "--tokens")
+        o.tokens.clear();
+      else
+        o.shapes.clear();
+      for (const std::string& word : words) {
+        const auto parts = split(word, 'x');
+        const int64_t first = std::atoll(parts.front().c_str()), last = std::atoll(parts.back().c_str());
+        if (first < 1 || last < 1 || parts.size() != (option == "--tokens" ? 1 : 2)) return false;
+        if (option == "--tokens")
+          o.tokens.push_back(first);
+        else
+          o.shapes.push_back({first, last});
+      }
+    } else if (option == "--scheme") {
+      for (const auto scheme :
+           {ActivationScheme::int8_block, ActivationScheme::int8_32, ActivationScheme::float32})
+        if (activation_scheme_name(scheme) == argv[i + 1]) o.scheme = scheme;
+      if (activation_scheme_name(o.scheme) != argv[i + 1]) return false;
+    } else {
+      return false;
+    }
+  }
+  return argc % 2 == 1;
+}
+
 }  // namespace
 }  // namespace carat
 
 int main(int argc, char** argv) {
   using namespace carat;
   Options o;
-  const auto number = [&](int i, int64_t otherwise) { return argc > i ? std::atoll(argv[i]) : otherwise; };
-  o.isa = available_isas().front();
-  if (argc > 1)
-    for (Isa isa : available_isas())
-      if (isa_name(isa) == argv[1]) o.isa = isa;
-  o.threads = static_cast<int>(number(2, 1));
-  o.rows = number(3, o.rows);
-  o.columns = number(4, o.columns);
-  o.tokens = number(5, o.tokens);
-  const KernelTable* k = kernel_table(o.isa);
+  if (!parse(argc, argv, o)) {
+    fmt::print(
+        stderr,
+        "kernel_bench: an option is unknown, or its value is; the head of kernel_bench.cc lists them\n");
+    return 64;
+  }
   ThreadPool pool(o.threads);
-  fmt::print("{}, {} threads, {} x {} weights\n", isa_name(o.isa), pool.threads(), o.rows, o.columns);
-  bench_products(*k, pool, o);
-  bench_attention(*k, pool);
-  bench_rows(*k);
+  const Cancellation cancellation;
+  Progress progress;
+  const Context context{pool, cancellation, progress};
+  for (const Isa isa : o.isas) {
+    const KernelTable& k = *kernel_table(isa);
+    const LimitMeter meter(k);
+    const Limits l = meter.measure(pool);
+    fmt::print("{}, {} threads: reads {:.1f} GB/s; int8 {:.0f}, bf16 {:.0f}, f32 {:.0f} Gop/s\n",
+               isa_name(isa), pool.threads(), l.read * 1e-9, l.int8 * 1e-9, l.bf16 * 1e-9, l.f32 * 1e-9);
+    Products(o, context, k, meter).run();
+    fmt::print("\n");
+    bench_attention(k, pool);
+    bench_rows(k);
+  }
 }

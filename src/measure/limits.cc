@@ -32,7 +32,6 @@ LimitMeter::LimitMeter(const KernelTable& kernels, uint64_t bytes) : kernels_(ke
     if (const uint64_t available = available_memory(); available > 0) bytes = std::min(bytes, available / 8);
   }
   bytes = std::max<uint64_t>(bytes / kShare, 1) * kShare;
-  // The loop prefetches a little beyond the end: a prefetch cannot fault.
   void* p = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) return;
   ::madvise(p, bytes, MADV_HUGEPAGE);

@@ -2,9 +2,9 @@
 // region, as the rest of this folder.
 //
 // Chains of independent operations in registers, long enough to hide the latency of any current core (4
-// cycles, two units). The read loop touches every cache line and does next to nothing with it; software
-// prefetch is what lets one core of several processors reach what the memory gives (without it, hardware
-// prefetchers stop at every page).
+// cycles, two units). The read loop touches every cache line and does next to nothing with it. Two streams at
+// a time: on a Zen 4 one core reads 32 GB/s so, 29.5 with one stream, 31 with 16, and 22 to 31 with software
+// prefetch at any distance from 512 bytes to 8 kB.
 
 namespace carat {
 namespace {
@@ -13,8 +13,6 @@ namespace {
 /// header, a hide(S::I&) has to be declared that keeps the compiler from knowing a value.
 template <class S, int kFloatChains, int kDotChains>
 struct Peaks {
-  static constexpr int64_t kPrefetch = 4096;
-
   static double f32(int64_t rounds, float* sink) {
     typename S::F sum[kFloatChains];
     CARAT_UNROLL
@@ -60,13 +58,12 @@ struct Peaks {
 
   static void read(const uint8_t* p, int64_t bytes, float* sink) {
     auto a = S::load_i(sink), b = a, c = a, d = a;
-    for (int64_t at = 0; at < bytes; at += 256) {
-      CARAT_UNROLL
-      for (int line = 0; line < 256; line += 64) __builtin_prefetch(p + at + kPrefetch + line);
+    const int64_t half = bytes / 2;
+    for (int64_t at = 0; at < half; at += 128) {
       a = S::xor_i(a, S::load_i(p + at));
       b = S::xor_i(b, S::load_i(p + at + 64));
-      c = S::xor_i(c, S::load_i(p + at + 128));
-      d = S::xor_i(d, S::load_i(p + at + 192));
+      c = S::xor_i(c, S::load_i(p + half + at));
+      d = S::xor_i(d, S::load_i(p + half + at + 64));
     }
     S::store_i(S::xor_i(S::xor_i(a, b), S::xor_i(c, d)), sink);
   }
