@@ -9,14 +9,11 @@
 namespace carat {
 namespace {
 
-/// body(first, count) over the tokens; a few are done by the calling thread, since waking others costs more.
+/// body(first, count) over the tokens, each about `elements` numbers of work. Little work is done by the
+/// calling thread: handing out less than a few thousand numbers costs more than it saves.
 template <class Body>
-void over_tokens(ThreadPool& pool, int64_t tokens, Body&& body) {
-  constexpr int64_t grain = 8;
-  if (tokens <= grain) {
-    body(int64_t{0}, tokens);
-    return;
-  }
+void over_tokens(ThreadPool& pool, int64_t tokens, int64_t elements, Body&& body) {
+  const int64_t grain = std::max<int64_t>(1, 4096 / elements);
   pool.parallel_for(tokens, grain, [&](int64_t begin, int64_t end, int) { body(begin, end - begin); });
 }
 
@@ -111,7 +108,7 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
   Laps laps(model.profile);
 
   const WeightView& embedding = model.weights.embedding;
-  over_tokens(pool, n, [&](int64_t begin, int64_t rows) {
+  over_tokens(pool, n, c.width, [&](int64_t begin, int64_t rows) {
     over_segments(
         segments, begin, rows, [&](const ForwardSegment& g, int64_t first, int64_t count, int64_t row) {
           for (int64_t t = first; t < first + count; ++t, ++row) {
@@ -122,22 +119,22 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
         });
   });
   laps.mark("embed");
+  // h = norm(x): [n, width]
+  over_tokens(pool, n, c.width, [&](int64_t first, int64_t count) {
+    rms_norm(kt, s.x.data() + first * c.width, model.weights.layers[0].attention_norm.data(), c.norm_epsilon,
+             count, c.width, s.h.data() + first * c.width);
+  });
+  laps.mark("norm");
 
   for (int64_t l = 0; l < c.layers; ++l) {
     const LayerWeights& w = model.weights.layers[l];
 
-    // h = norm(x): [n, width]
-    over_tokens(pool, n, [&](int64_t first, int64_t count) {
-      rms_norm(kt, s.x.data() + first * c.width, w.attention_norm.data(), c.norm_epsilon, count, c.width,
-               s.h.data() + first * c.width);
-    });
-    laps.mark("norm");
     // q: [n, heads, head_dim], k and v: [n, kv_heads, head_dim]
     const MatmulTarget qkv[] = {
         {w.q, s.q.data(), q_width}, {w.k, s.k.data(), kv_width}, {w.v, s.v.data(), kv_width}};
     matmul(kt, pool, model.scheme, qkv, s.h.data(), c.width, n);
     laps.product("q, k, v", model.scheme, qkv, n);
-    over_tokens(pool, n, [&](int64_t begin, int64_t rows) {
+    over_tokens(pool, n, q_width + 2 * kv_width, [&](int64_t begin, int64_t rows) {
       float* q = s.q.data() + begin * q_width;
       float* k = s.k.data() + begin * kv_width;
       float* v = s.v.data() + begin * kv_width;
@@ -178,7 +175,7 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
     laps.product("attention output", model.scheme, attention_output, rows);
 
     // x += h; h = norm(x): [rows, width]
-    over_tokens(pool, rows, [&](int64_t first, int64_t count) {
+    over_tokens(pool, rows, 2 * c.width, [&](int64_t first, int64_t count) {
       float* xs = x + first * c.width;
       add(kt, xs, h + first * c.width, count * c.width);
       rms_norm(kt, xs, w.feed_forward_norm.data(), c.norm_epsilon, count, c.width, h + first * c.width);
@@ -189,7 +186,7 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
                                     {w.up, s.up.data(), c.feed_forward}};
     matmul(kt, pool, model.scheme, gate_up, h, c.width, rows);
     laps.product("gate, up", model.scheme, gate_up, rows);
-    over_tokens(pool, rows, [&](int64_t first, int64_t count) {
+    over_tokens(pool, rows, 2 * c.feed_forward, [&](int64_t first, int64_t count) {
       const int64_t at = first * c.feed_forward;
       silu_mul(kt, s.gate.data() + at, s.up.data() + at, count * c.feed_forward);
     });
@@ -197,17 +194,17 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
     const MatmulTarget down[] = {{w.down, h, c.width}};
     matmul(kt, pool, model.scheme, down, s.gate.data(), c.feed_forward, rows);
     laps.product("down", model.scheme, down, rows);
-    over_tokens(pool, rows, [&](int64_t first, int64_t count) {
-      add(kt, x + first * c.width, h + first * c.width, count * c.width);
+    // x += h; then the input of the next layer, h = norm(x), or what the caller wants: [rows, width]
+    const std::vector<float>& gain =
+        all ? model.weights.layers[l + 1].attention_norm : model.weights.output_norm;
+    float* out = all ? h : hidden;
+    over_tokens(pool, rows, 2 * c.width, [&](int64_t first, int64_t count) {
+      float* xs = x + first * c.width;
+      add(kt, xs, h + first * c.width, count * c.width);
+      rms_norm(kt, xs, gain.data(), c.norm_epsilon, count, c.width, out + first * c.width);
     });
-    laps.mark("add");
+    laps.mark("add, norm");
   }
-
-  over_tokens(pool, kept, [&](int64_t first, int64_t count) {
-    rms_norm(kt, s.x.data() + first * c.width, model.weights.output_norm.data(), c.norm_epsilon, count,
-             c.width, hidden + first * c.width);
-  });
-  laps.mark("norm");
 }
 
 void output_logits(ThreadPool& pool, const Model& model, const float* hidden, int64_t rows, float* logits) {
