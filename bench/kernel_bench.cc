@@ -153,28 +153,46 @@ class Products {
   std::vector<float> x_;
 };
 
-void bench_attention(const KernelTable& k, ThreadPool& pool) {
-  constexpr int kHeads = 9, kKvHeads = 3, kDim = 64;
-  for (auto [tokens, first] : {std::pair<int64_t, int64_t>{512, 0}, {1, 2047}}) {
-    std::vector<float> q(static_cast<size_t>(tokens) * kHeads * kDim, 0.1f), out(q.size());
-    std::vector<uint16_t> cache(static_cast<size_t>(tokens + first) * kKvHeads * kDim, 0x3000);
-    AttentionArgs a;
-    a.q = q.data();
-    a.out = out.data();
-    a.k_cache = a.v_cache = cache.data();
-    a.kv_stride = kKvHeads * kDim;
-    a.tokens = tokens;
-    a.first_position = first;
-    a.heads = kHeads;
-    a.kv_heads = kKvHeads;
-    a.head_dim = kDim;
-    a.scale = 0.125f;
-    const double s = seconds_of([&] { attention(k, pool, {&a, 1}); });
-    const double pairs =
-        static_cast<double>(tokens) * (static_cast<double>(first) + static_cast<double>(tokens + 1) / 2);
-    fmt::print("attention {:>4} tokens at {:>4}: {:8.1f} us, {:6.1f} Gop/s\n", tokens, first, s * 1e6,
-               4.0 * pairs * kHeads * kDim / s * 1e-9);
-  }
+struct AttentionShape {
+  int heads, kv_heads, head_dim;
+};
+
+/// Keys and values of one token are read from memory, beside its read bandwidth in the same run.
+void bench_attention(const KernelTable& k, ThreadPool& pool, double bandwidth) {
+  for (const AttentionShape& shape : {AttentionShape{9, 3, 64}, {32, 4, 64}, {32, 8, 128}})
+    for (KvEncoding encoding : {KvEncoding::f16, KvEncoding::q8_0})
+      for (auto [tokens, depth] :
+           {std::pair<int64_t, int64_t>{512, 512}, {512, 8192}, {1, 2048}, {1, 8192}, {1, 32768}}) {
+        const KvFormat format{encoding, shape.kv_heads, shape.head_dim};
+        // As many layers as exceed the caches.
+        const int64_t layers =
+            tokens > 1 ? 1 : std::max<int64_t>(1, (int64_t{256} << 20) / format.bytes(depth));
+        std::vector<float> q(static_cast<size_t>(tokens * shape.heads * shape.head_dim), 0.1f), out(q.size());
+        std::vector<uint8_t> cache(static_cast<size_t>(layers * format.bytes(depth)), 0x11);
+        AttentionArgs a;
+        a.q = q.data();
+        a.out = out.data();
+        a.format = format;
+        a.tokens = tokens;
+        a.first_position = depth - tokens;
+        a.heads = shape.heads;
+        a.scale = 0.125f;
+        const double s = seconds_of([&] {
+                           for (int64_t l = 0; l < layers; ++l) {
+                             a.cache = cache.data() + l * format.bytes(depth);
+                             attention(k, pool, {&a, 1});
+                           }
+                         }) /
+                         static_cast<double>(layers);
+        const auto n = static_cast<double>(tokens), seen = static_cast<double>(depth) - (n - 1) / 2;
+        fmt::print("{:>2} heads on {} of {:>3}, {:<4} {:>3} tokens to {:>5}: {:9.1f} us, {:6.1f} Gop/s",
+                   shape.heads, shape.kv_heads, shape.head_dim, kv_encoding_name(encoding), tokens, depth,
+                   s * 1e6, 4.0 * n * seen * shape.heads * shape.head_dim / s * 1e-9);
+        const auto bytes = static_cast<double>(format.bytes(depth));
+        if (tokens == 1)
+          fmt::print(", {:5.1f} GB/s, {:2.0f} %", bytes / s * 1e-9, 100 * bytes / s / bandwidth);
+        fmt::print("\n");
+      }
 }
 
 void bench_rows(const KernelTable& k) {
@@ -276,7 +294,7 @@ int main(int argc, char** argv) {
                isa_name(isa), pool.threads(), l.read * 1e-9, l.int8 * 1e-9, l.bf16 * 1e-9, l.f32 * 1e-9);
     Products(o, context, k, meter).run();
     fmt::print("\n");
-    bench_attention(k, pool);
+    bench_attention(k, pool, l.read);
     bench_rows(k);
   }
 }

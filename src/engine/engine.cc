@@ -13,13 +13,14 @@ constexpr int64_t default_context_limit = 4096;
 class LoadedEngine final : public Engine, public std::enable_shared_from_this<LoadedEngine> {
  public:
   LoadedEngine(Checkpoint checkpoint, Weights weights, std::shared_ptr<const Tokenizer> tokenizer,
-               const KernelTable& kernels, int64_t context, ActivationScheme scheme)
+               const KernelTable& kernels, int64_t context, ActivationScheme scheme, KvEncoding kv)
       : checkpoint_(std::move(checkpoint)),
         weights_(std::move(weights)),
         tokenizer_(std::move(tokenizer)),
         kernels_(kernels),
         context_(context),
-        scheme_(scheme) {}
+        scheme_(scheme),
+        kv_(kv) {}
 
   const Checkpoint& checkpoint() const override { return checkpoint_; }
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
@@ -36,6 +37,7 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
   Model model(const Context& context, ActivationScheme scheme) const {
     return {weights_, kernels_, scheme, context.profile};
   }
+  KvEncoding kv() const { return kv_; }
   ForwardScratch& scratch() { return scratch_; }
 
  private:
@@ -45,6 +47,7 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
   const KernelTable& kernels_;
   int64_t context_;
   ActivationScheme scheme_;
+  KvEncoding kv_;
   ForwardScratch scratch_;
   std::vector<ForwardSegment> step_segments_;
   std::vector<float> step_hidden_;  ///< [sessions, width]
@@ -54,7 +57,7 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
 class LoadedSession final : public Session {
  public:
   LoadedSession(std::shared_ptr<LoadedEngine> engine, ActivationScheme scheme)
-      : engine_(std::move(engine)), scheme_(scheme), cache_(engine_->config()) {}
+      : engine_(std::move(engine)), scheme_(scheme), cache_(engine_->config(), engine_->kv()) {}
 
   int64_t position() const override { return position_; }
 
@@ -244,7 +247,7 @@ Result<std::shared_ptr<Engine>> Engine::load(const Context& context, Checkpoint 
   }
   return std::shared_ptr<Engine>(std::make_shared<LoadedEngine>(std::move(checkpoint), std::move(weights),
                                                                 std::move(tokenizer), *kernels, positions,
-                                                                options.activations));
+                                                                options.activations, options.kv));
 }
 
 }  // namespace carat

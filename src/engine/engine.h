@@ -23,6 +23,7 @@ int64_t logit_slab_rows(int64_t vocabulary);
 struct EngineOptions {
   int64_t context = 0;  ///< positions; 0 = the model's own, at most 4096; more than its own: a note
   ActivationScheme activations = ActivationScheme::int8_block;  ///< see kernels.h
+  KvEncoding kv = KvEncoding::f16;                              ///< how sessions keep keys and values
 };
 
 class Session;

@@ -46,16 +46,35 @@ using QuantizedProduct = void (*)(const WeightRows& w, const RoundedActivations&
                                   int64_t y_stride);
 using FloatProduct = void (*)(const WeightRows& w, const FloatActivations& a, float* y, int64_t y_stride);
 
+/// Positions of the cache whose scores share a maximum; spans begin at multiples of it.
+inline constexpr int64_t kAttentionSpan = 512;
+static_assert(kAttentionSpan % kKvChunk == 0);
+
+/// What rows of queries gather over some positions: sum of weighted values, sum of weights, largest score.
+struct AttentionPart {
+  float* out;      ///< [rows, channels]
+  float* sum;      ///< [rows]
+  float* maximum;  ///< [rows]
+
+  static constexpr int64_t floats(int64_t rows, int64_t channels) {
+    return rows * channels + (2 * rows + 15) / 16 * 16;
+  }
+  AttentionPart(float* memory, int64_t rows, int64_t channels)
+      : out(memory), sum(memory + rows * channels), maximum(sum + rows) {}
+};
+
 /// One key-value head's share of attention, for tokens [token_begin, token_end).
 struct AttentionItem {
   const AttentionArgs* args = nullptr;
   int kv_head = 0;
   int64_t token_begin = 0, token_end = 0;
   float* scratch = nullptr;  ///< attention_scratch(...) floats, aligned to 64 bytes
-};
+  /// Where set, only the positions of one span count, and the AttentionPart goes here instead of args->out.
+  float* part = nullptr;
+  int64_t span = 0;
 
-/// Positions of the cache that attention takes at a time; chunks begin at multiples of it.
-inline constexpr int64_t kAttentionChunk = 64;
+  int64_t rows() const { return (token_end - token_begin) * args->group(); }
+};
 
 /// Loops that do nothing but what a core is limited by (generic/peaks.h); for measuring, not for computing.
 /// `sink` holds 32 floats that are read, and gets results nobody needs.
@@ -89,16 +108,19 @@ struct KernelTable {
   void (*rope)(float* x, int rotary_dim, const float* cos, const float* sin, bool interleaved) = nullptr;
   void (*silu_mul)(float* gate, const float* up, int64_t n) = nullptr;
   void (*add)(float* x, const float* y, int64_t n) = nullptr;
-  void (*store_f16)(const float* x, int64_t n, uint16_t* out) = nullptr;
   LogSumExp (*log_sum_exp)(const float* x, int64_t n) = nullptr;
-  void (*attention)(const AttentionItem& item) = nullptr;
+  // By KvEncoding.
+  void (*attention[kKvEncodings])(const AttentionItem& item) = {};
+  void (*append_kv[kKvEncodings])(const KvFormat& format, uint8_t* cache, int64_t position, int64_t tokens,
+                                  const float* k, const float* v) = {};
+  /// Merges the parts of `spans` spans from item.span on, which lie one after the other at item.part, into
+  /// args->out.
+  void (*finish_attention)(const AttentionItem& item, int64_t spans) = nullptr;
 };
 
-/// Floats that an AttentionItem's scratch needs.
-constexpr int64_t attention_scratch(int64_t tokens, int group, int head_dim) {
-  const int64_t channels = (head_dim + 15) / 16 * 16;
-  // keys, values, and one head's padded f16 rows; per query: the output, the sum of weights, the maximum
-  return 2 * kAttentionChunk * channels + 8 * channels + tokens * group * (channels + 32);
+/// Floats that an AttentionItem's scratch needs: queries, scores, two parts.
+constexpr int64_t attention_scratch(int64_t rows, int64_t channels) {
+  return rows * (channels + 32 + kAttentionSpan) + 2 * AttentionPart::floats(rows, channels);
 }
 
 const KernelTable& portable_table();

@@ -1,32 +1,13 @@
 #include "kernels/kernels.h"
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include "kernels/kernel_table.h"
+#include "kernels/scratch.h"
 
 namespace carat {
 namespace {
-
-/// Memory that a thread keeps between calls, so that a product does not meet fresh pages each time. Contents
-/// are not preserved.
-template <class T, int kTag>
-T* scratch(int64_t count) {
-  struct Buffer {
-    std::unique_ptr<T[]> data;
-    int64_t capacity = 0;
-  };
-  thread_local Buffer buffer;
-  constexpr int64_t kPadding = 64 / int64_t{sizeof(T)};
-  if (buffer.capacity < count) {
-    buffer.data.reset();
-    buffer.data = std::make_unique_for_overwrite<T[]>(static_cast<size_t>(count + kPadding));
-    buffer.capacity = count;
-  }
-  const auto address = reinterpret_cast<uintptr_t>(buffer.data.get());
-  return buffer.data.get() + (64 - address % 64) % 64 / sizeof(T);
-}
 
 /// Rows of activations that a thread rounds at a time: about 32 KB, which takes a few microseconds.
 int64_t rounding_grain(int64_t columns) {
@@ -215,34 +196,10 @@ void add_bias(const KernelTable& k, float* x, const float* bias, int64_t rows, i
   for (int64_t r = 0; r < rows; ++r) k.add(x + r * n, bias, n);
 }
 
-void attention(const KernelTable& k, ThreadPool& pool, std::span<const AttentionArgs> calls) {
-  // About 64 queries share a chunk that was unpacked once; their outputs stay in the cache.
-  const auto block = [](const AttentionArgs& args) {
-    return std::max<int64_t>(1, 64 / (args.heads / args.kv_heads));
-  };
-  // The items of call i are [first_item[i], first_item[i + 1]).
-  thread_local std::vector<int64_t> first_item;
-  first_item.assign(1, 0);
-  for (const AttentionArgs& args : calls)
-    first_item.push_back(first_item.back() + ceil_div(args.tokens, block(args)) * args.kv_heads);
-
-  const std::span<const int64_t> first = first_item;  // the pool's threads have their own thread_local
-  pool.parallel_for(first.back(), 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t call = std::ranges::upper_bound(first, i) - first.begin() - 1;
-      const AttentionArgs& args = calls[static_cast<size_t>(call)];
-      // Late tokens see more: theirs come first.
-      const int64_t b = (first[static_cast<size_t>(call) + 1] - 1 - i) / args.kv_heads;
-      AttentionItem item{&args, static_cast<int>((i - first[static_cast<size_t>(call)]) % args.kv_heads),
-                         b * block(args), std::min(args.tokens, (b + 1) * block(args)), nullptr};
-      item.scratch = scratch<float, 2>(
-          attention_scratch(item.token_end - item.token_begin, args.heads / args.kv_heads, args.head_dim));
-      k.attention(item);
-    }
-  });
+void append_kv(const KernelTable& k, const KvFormat& format, uint8_t* cache, int64_t position, int64_t tokens,
+               const float* keys, const float* values) {
+  k.append_kv[static_cast<size_t>(format.encoding)](format, cache, position, tokens, keys, values);
 }
-
-void store_f16(const KernelTable& k, const float* x, int64_t n, uint16_t* out) { k.store_f16(x, n, out); }
 
 LogSumExp log_sum_exp(const KernelTable& k, const float* x, int64_t n) { return k.log_sum_exp(x, n); }
 

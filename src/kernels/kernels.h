@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/thread_pool.h"
 #include "encodings/encoding.h"
+#include "kernels/kv_format.h"
 
 namespace carat {
 
@@ -74,25 +75,33 @@ void add(const KernelTable& k, float* x, const float* y, int64_t n);
 /// x[r] += bias for each of `rows` rows of n
 void add_bias(const KernelTable& k, float* x, const float* bias, int64_t rows, int64_t n);
 
-/// Causal grouped-query attention of `tokens` new positions over a cache in fixed chunks (no full score
-/// matrix). K and V rows are f16 (uint16_t bits). q, out: [tokens, heads, head_dim].
+/// Rounds keys and values, both [tokens, kv_heads, head_dim], to the cache's format (to nearest even) and
+/// stores them at positions [position, position + tokens). cache has format.bytes(...) for them, aligned to
+/// 64 bytes.
+void append_kv(const KernelTable& k, const KvFormat& format, uint8_t* cache, int64_t position, int64_t tokens,
+               const float* keys, const float* values);
+
+/// Causal grouped-query attention of `tokens` new positions over a cache in fixed spans (no full score
+/// matrix). q, out: [tokens, heads, head_dim].
 /// Token t sees cache positions [first_visible(t), first_position + t]; window <= 0 means all.
 struct AttentionArgs {
   const float* q = nullptr;
   float* out = nullptr;
-  const uint16_t* k_cache = nullptr;  ///< [positions, kv_heads, head_dim], row stride kv_stride (elements)
-  const uint16_t* v_cache = nullptr;
-  int64_t kv_stride = 0;
+  const uint8_t* cache = nullptr;
+  KvFormat format;
   int64_t tokens = 0, first_position = 0;
-  int heads = 0, kv_heads = 0, head_dim = 0;
+  int heads = 0;
   float scale = 1.0f;
   int64_t window = 0;
+
+  int group() const { return heads / format.kv_heads; }  ///< query heads that share a key-value head
+  int64_t first_visible(int64_t token) const {
+    const int64_t past = first_position + token + 1 - window;
+    return window > 0 && past > 0 ? past : 0;
+  }
 };
 /// Each of `calls` is computed as if alone; one job of the pool does the work of all.
 void attention(const KernelTable& k, ThreadPool& pool, std::span<const AttentionArgs> calls);
-
-/// float -> f16 (nearest even), for appending to the cache.
-void store_f16(const KernelTable& k, const float* x, int64_t n, uint16_t* out);
 
 /// log(sum(exp(x))) and the index of the largest x (the first, on a tie); n >= 1. Accumulates in double.
 struct LogSumExp {

@@ -72,14 +72,11 @@ void attend(ThreadPool& pool, const Model& model, ForwardScratch& s, std::span<c
     AttentionArgs a;
     a.q = q + (n - rows) * q_width;
     a.out = out;
-    a.k_cache = segment.kv[l].k;
-    a.v_cache = segment.kv[l].v;
-    a.kv_stride = int64_t{c.kv_heads} * c.head_dim;
+    a.cache = segment.kv[l].data;
+    a.format = segment.kv[l].format;
     a.tokens = rows;
     a.first_position = segment.position + n - rows;
     a.heads = c.heads;
-    a.kv_heads = c.kv_heads;
-    a.head_dim = c.head_dim;
     a.scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
     a.window = c.sliding_window;
     s.attend.push_back(a);
@@ -98,7 +95,6 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
   const int64_t q_width = int64_t{c.heads} * c.head_dim;
   const int64_t kv_width = int64_t{c.kv_heads} * c.head_dim;
   const int64_t half = c.rotary_dim / 2;
-  const double kv_row_bytes = 2.0 * sizeof(uint16_t) * static_cast<double>(kv_width);
   int64_t n = 0, kept = 0;
   for (const ForwardSegment& segment : segments) {
     n += static_cast<int64_t>(segment.tokens.size());
@@ -153,9 +149,8 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
       rope(kt, k, kv_width, rows, c.kv_heads, c.head_dim, c.rotary_dim, cos, sin, c.rope_interleaved);
       over_segments(segments, begin, rows,
                     [&](const ForwardSegment& g, int64_t first, int64_t count, int64_t row) {
-                      const int64_t to = (g.position + first) * kv_width;
-                      store_f16(kt, s.k.data() + row * kv_width, count * kv_width, g.kv[l].k + to);
-                      store_f16(kt, s.v.data() + row * kv_width, count * kv_width, g.kv[l].v + to);
+                      append_kv(kt, g.kv[l].format, g.kv[l].data, g.position + first, count,
+                                s.k.data() + row * kv_width, s.v.data() + row * kv_width);
                     });
     });
     laps.mark("rope, append");
@@ -169,7 +164,7 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
     float* h = s.h.data();
 
     attend(pool, model, s, segments, l, all);  // attended: [rows, heads, head_dim]
-    laps.attention(s.attend, kv_row_bytes);
+    laps.attention(s.attend);
     const MatmulTarget attention_output[] = {{w.attention_output, h, c.width}};
     matmul(kt, pool, model.scheme, attention_output, s.attended.data(), q_width, rows);
     laps.product("attention output", model.scheme, attention_output, rows);

@@ -4,7 +4,7 @@
 //
 // Every value depends only on the tokens of its sequence before it, never on how many tokens or sequences are
 // processed at once: the products have one order of accumulation (kernels.h), and attention reads keys and
-// values back from the f16 cache even within a chunk.
+// values back from the cache, rounded as they are there, even within a chunk.
 #pragma once
 
 #include <span>

@@ -28,18 +28,17 @@ std::vector<int32_t> random_tokens(int64_t n, int64_t vocabulary, uint64_t seed)
 /// A sequence's tokens and cache.
 struct Sequence {
   Sequence(const ModelConfig& c, std::vector<int32_t> ids) : tokens(std::move(ids)) {
-    const int64_t size = static_cast<int64_t>(tokens.size()) * c.kv_heads * c.head_dim;
-    cache.resize(2 * c.layers * size);
-    for (int64_t l = 0; l < c.layers; ++l) {
-      kv.push_back({cache.data() + 2 * l * size, cache.data() + (2 * l + 1) * size, Place::cpu});
-    }
+    const KvFormat format{KvEncoding::f16, c.kv_heads, c.head_dim};
+    const int64_t size = format.bytes(static_cast<int64_t>(tokens.size()));
+    cache.resize(c.layers * size);
+    for (int64_t l = 0; l < c.layers; ++l) kv.push_back({cache.data() + l * size, format, Place::cpu});
   }
   ForwardSegment segment(int64_t first, int64_t count, int64_t kept) const {
     return {std::span(tokens).subspan(first, count), first, kv, kept};
   }
 
   std::vector<int32_t> tokens;
-  std::vector<uint16_t> cache;
+  std::vector<uint8_t> cache;
   std::vector<KvView> kv;
 };
 

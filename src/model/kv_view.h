@@ -3,14 +3,15 @@
 
 #include <cstdint>
 
+#include "kernels/kv_format.h"
 #include "model/place.h"
 
 namespace carat {
 
-/// Rows are positions; both arrays have room for every position a call appends.
+/// Has room for every position a call appends, in whole chunks.
 struct KvView {
-  uint16_t* k = nullptr;  ///< f16 bits, [positions, kv_heads, head_dim]
-  uint16_t* v = nullptr;  ///< f16 bits, [positions, kv_heads, head_dim]
+  uint8_t* data = nullptr;  ///< aligned to 64 bytes
+  KvFormat format;
   Place place = Place::cpu;
 };
 

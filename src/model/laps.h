@@ -39,17 +39,17 @@ class Laps {
     book(operation, encodings, cost);
   }
 
-  /// After attention() over sequences whose keys and values take `row_bytes` per position.
-  void attention(std::span<const AttentionArgs> sequences, double row_bytes) {
+  void attention(std::span<const AttentionArgs> sequences) {
     if (!profile_) return;
     Profile::Cost cost;
     for (const AttentionArgs& a : sequences) {
       const int64_t end = a.first_position + a.tokens;
       for (int64_t p = a.first_position; p < end; ++p) {
         const int64_t seen = a.window > 0 ? std::min(p + 1, a.window) : p + 1;
-        cost.f32 += 4.0 * static_cast<double>(int64_t{a.heads} * a.head_dim * seen);
+        cost.f32 += 4.0 * static_cast<double>(int64_t{a.heads} * a.format.head_dim * seen);
       }
-      cost.bytes += row_bytes * static_cast<double>(a.window > 0 ? std::min(end, a.window) : end);
+      cost.bytes +=
+          static_cast<double>(a.format.position_bytes() * (a.window > 0 ? std::min(end, a.window) : end));
     }
     book("attention", "", cost);
   }

@@ -6,7 +6,7 @@ namespace {
 
 struct Avx2Simd {
   static constexpr int kLanes = 16;
-  static constexpr int kTokens = 4, kFloatTokens = 3, kHeads = 2, kVectors = 2;
+  static constexpr int kTokens = 4, kFloatTokens = 3, kAttentionRows = 6, kAttentionSums = 6;
   static constexpr bool kUnsignedDot = false;  // vpmaddubsw saturates where codes pass 127
 
   struct F {
@@ -177,6 +177,17 @@ struct Avx2Simd {
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.low, x.high), 0xd8);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
                      _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+  }
+
+  static CARAT_ALWAYS_INLINE void store_i16(I x, int16_t* p) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm256_permute4x64_epi64(_mm256_packs_epi32(x.low, x.high), 0xd8));
+  }
+  static CARAT_ALWAYS_INLINE I load_i8(const uint8_t* p) {
+    return {_mm256_cvtepi8_epi16(load_128(p)), _mm256_cvtepi8_epi16(load_128(p + 16))};
+  }
+  static CARAT_ALWAYS_INLINE I dot_i16(I sum, I a, I b) {
+    return add_i(sum, {_mm256_madd_epi16(a.low, b.low), _mm256_madd_epi16(a.high, b.high)});
   }
 
   static CARAT_ALWAYS_INLINE __m256i two_rows(const uint8_t* a, const uint8_t* b) {

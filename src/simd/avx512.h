@@ -6,7 +6,7 @@ namespace {
 
 struct Avx512Simd {
   static constexpr int kLanes = 16;
-  static constexpr int kTokens = 8, kFloatTokens = 8, kHeads = 4, kVectors = 4;
+  static constexpr int kTokens = 8, kFloatTokens = 8, kAttentionRows = 8, kAttentionSums = 24;
   static constexpr bool kUnsignedDot = true;  // vpdpbusd adds into 32 bits and cannot saturate
 
   using F = __m512;
@@ -120,6 +120,14 @@ struct Avx512Simd {
   static CARAT_ALWAYS_INLINE void store_i8(I x, int8_t* p) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x));
   }
+
+  static CARAT_ALWAYS_INLINE void store_i16(I x, int16_t* p) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(x));
+  }
+  static CARAT_ALWAYS_INLINE I load_i8(const uint8_t* p) {
+    return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static CARAT_ALWAYS_INLINE I dot_i16(I sum, I a, I b) { return _mm512_dpwssd_epi32(sum, a, b); }
 
   static CARAT_ALWAYS_INLINE __m128i load_128(const uint8_t* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

@@ -21,9 +21,9 @@ namespace {
 
 struct PortableSimd {
   static constexpr int kLanes = 16;
-  /// Register blocking: tokens that one pass of a quantized product takes, and of a float product; attention
-  /// takes kHeads query heads by kVectors vectors of positions or channels.
-  static constexpr int kTokens = 4, kFloatTokens = 4, kHeads = 1, kVectors = 4;
+  /// Register blocking: tokens that one pass of a quantized product takes, and of a float product; rows that
+  /// attention takes, and the most sums that it keeps for them.
+  static constexpr int kTokens = 4, kFloatTokens = 4, kAttentionRows = 1, kAttentionSums = 4;
   /// Whether dot products take unsigned codes up to 255 (else up to 127, or signed ones).
   static constexpr bool kUnsignedDot = true;
 
@@ -203,9 +203,28 @@ struct PortableSimd {
     for (int i = 0; i < 16; ++i) r.v[i] = f16_to_float(static_cast<uint16_t>(x.v[i]));
     return r;
   }
-  /// The lanes, each within [-128, 127], as bytes.
+  /// The lanes, each within [-128, 127], as bytes; and as 16-bit numbers.
   static CARAT_ALWAYS_INLINE void store_i8(I x, int8_t* p) {
     for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(x.v[i]);
+  }
+
+  static CARAT_ALWAYS_INLINE void store_i16(I x, int16_t* p) {
+    for (int i = 0; i < 16; ++i) p[i] = static_cast<int16_t>(x.v[i]);
+  }
+  /// 32 bytes as signed 16-bit numbers, two to a lane.
+  static CARAT_ALWAYS_INLINE I load_i8(const uint8_t* p) {
+    int16_t x[32];
+    for (int i = 0; i < 32; ++i) x[i] = static_cast<int8_t>(p[i]);
+    I r;
+    std::memcpy(r.v, x, sizeof r.v);
+    return r;
+  }
+  /// sum + the products of both signed 16-bit halves of each lane.
+  static CARAT_ALWAYS_INLINE I dot_i16(I sum, I a, I b) {
+    for (int i = 0; i < 16; ++i)
+      sum.v[i] +=
+          static_cast<int16_t>(a.v[i]) * static_cast<int16_t>(b.v[i]) + (a.v[i] >> 16) * (b.v[i] >> 16);
+    return sum;
   }
 
   /// Lane r of out[j]: bytes 4j .. 4j + 3 of the 16 bytes at p + r * stride.

@@ -1,231 +1,259 @@
-// Causal grouped-query attention over chunks of kAttentionChunk cache positions, over a Simd type S.
+// Causal grouped-query attention over spans of kAttentionSpan cache positions, over a Simd type S and the way
+// keys and values are stored, Kv (kv_f16.h, kv_q8_0.h).
 //
-// A chunk's keys are transposed into panels (16 positions in the lanes) and its values widened to floats once
-// for all tokens of the item and all query heads of the group. Per query the softmax is online: maximum m,
-// sum of weights l (16 partial sums) and output o are rescaled when a chunk raises m. Chunks begin at
-// multiples of kAttentionChunk whatever the batch, and positions that a token does not see take no part in
-// its sums, so a token's result does not depend on what else is in the batch.
+// A row is one query head of one token; the rows of an item share a key-value head, so that each chunk of the
+// cache is read once for all of them. Within a span: all scores of all rows, chunk by chunk; then each row's
+// maximum m, its weights e^(score - m) and their sum l; then the weighted values o, chunk by chunk. Spans
+// begin at multiples of kAttentionSpan whatever the batch and are merged in order of position: threads can
+// take different spans of a long context, and a token's result depends neither on that nor on what else is
+// in the batch. Positions that a token does not see take part in none of its sums.
 //
 // Included inside a target region, after generic/elementwise.h.
 
 namespace carat {
 namespace {
 
-template <class S>
+template <class S, class Kv>
 struct Attention {
   using F = typename S::F;
-  static constexpr int64_t kChunk = kAttentionChunk;
+  static constexpr int64_t kSpan = kAttentionSpan;
 
-  /// What all queries of an item share: one chunk of the cache, ready for products.
-  struct Chunk {
-    float* keys;       ///< [kChunk / 16, channels, 16 positions]
-    float* values;     ///< [kChunk, channels]
-    uint16_t* padded;  ///< [16, channels]
-    int64_t channels;  ///< head_dim rounded up to 16, padded with zeros
+  /// Positions that a token sees, or their part in a span or chunk, counted from its begin.
+  struct Range {
+    int64_t lo, hi;
+    Range within(int64_t begin, int64_t size) const {
+      const int64_t a = lo > begin ? lo - begin : 0, b = hi - begin < size ? hi - begin : size;
+      return {a, b};
+    }
+    bool empty() const { return lo >= hi; }
+  };
+  static Range visible(const AttentionArgs& args, int64_t token) {
+    return {args.first_visible(token), args.first_position + token + 1};
+  }
+
+  /// The rows of an item and what is computed for them in one span.
+  struct Rows {
+    const AttentionArgs& args;
+    const uint8_t* cache;  ///< planes of the item's key-value head in chunk 0
+    int64_t group, channels, token_begin, tokens;
+    float* queries;  ///< [rows, query_floats]
+    float* scores;   ///< [rows, kSpan]
+    AttentionPart part;
+
+    Range seen(int64_t token) const { return visible(args, token_begin + token); }
   };
 
-  static CARAT_ALWAYS_INLINE void load_keys(const uint16_t* keys, int64_t stride, int64_t n, int64_t head_dim,
-                                            const Chunk& c) {
-    for (int64_t first = 0; first < n; first += 16) {
-      const int64_t rows = n - first < 16 ? n - first : 16;
-      const uint16_t* p = keys + first * stride;
-      int64_t row_stride = stride;
-      if (rows < 16 || head_dim != c.channels) {
-        __builtin_memset(c.padded, 0, static_cast<size_t>(32 * c.channels));
-        for (int64_t r = 0; r < rows; ++r)
-          __builtin_memcpy(c.padded + r * c.channels, p + r * stride, static_cast<size_t>(2 * head_dim));
-        p = c.padded;
-        row_stride = c.channels;
-      }
-      float* panel = c.keys + first * c.channels;
-      for (int64_t d = 0; d < c.channels; d += 8)
-        LoadF16::template columns<S>(reinterpret_cast<const uint8_t*>(p + d), 2 * row_stride, panel + 16 * d);
-    }
-    for (int64_t first = (n + 15) / 16 * 16; first < kChunk; first += 16)
-      for (int64_t d = 0; d < c.channels; ++d) S::store(S::zero(), c.keys + first * c.channels + 16 * d);
-  }
-
-  static CARAT_ALWAYS_INLINE void load_values(const uint16_t* values, int64_t stride, int64_t n,
-                                              int64_t head_dim, const Chunk& c) {
-    for (int64_t j = 0; j < n; ++j) {
-      int64_t d = 0;
-      for (; d + 16 <= head_dim; d += 16)
-        S::store(S::load_f16(values + j * stride + d), c.values + j * c.channels + d);
-      if (d < head_dim) {
-        alignas(64) uint16_t tail[16] = {};
-        for (int64_t i = d; i < head_dim; ++i) tail[i - d] = values[j * stride + i];
-        S::store(S::load_f16(tail), c.values + j * c.channels + d);
-      }
-    }
-  }
-
-  /// scores[h, position] = q[h] . key, each a fused sum over the channels in order.
+  /// Rows first .. end meet a chunk's keys, H at a time. `next` is the plane that will be read after this
+  /// one: one stream of a few KB at a time is too short for the processor to foresee.
   template <int H>
-  static CARAT_ALWAYS_INLINE void score(const Chunk& c, const float* q, int64_t head_dim, float* scores) {
-    constexpr int P = S::kVectors;
-    for (int64_t first = 0; first < kChunk / 16; first += P) {
-      const float* keys = c.keys + 16 * first * c.channels;
-      F sum[H][P];
-      CARAT_UNROLL
-      for (int h = 0; h < H; ++h) {
-        CARAT_UNROLL
-        for (int i = 0; i < P; ++i) sum[h][i] = S::zero();
-      }
-      for (int64_t d = 0; d < head_dim; ++d) {
-        F key[P];
-        CARAT_UNROLL
-        for (int i = 0; i < P; ++i) key[i] = S::load(keys + 16 * (i * c.channels + d));
-        CARAT_UNROLL
-        for (int h = 0; h < H; ++h) {
-          const F x = S::set(q[h * head_dim + d]);
-          CARAT_UNROLL
-          for (int i = 0; i < P; ++i) sum[h][i] = S::mul_add(key[i], x, sum[h][i]);
-        }
-      }
-      CARAT_UNROLL
-      for (int h = 0; h < H; ++h) {
-        CARAT_UNROLL
-        for (int i = 0; i < P; ++i) S::store(sum[h][i], scores + h * kChunk + 16 * (first + i));
-      }
+  static CARAT_ALWAYS_INLINE void score(const Rows& r, const uint8_t* keys, const uint8_t* next,
+                                        int64_t place, int64_t first, int64_t end) {
+    for (; first + H <= end; first += H)
+      Kv::template score<H>(keys, next, r.channels, r.queries + first * Kv::query_floats(r.channels),
+                            r.scores + first * kSpan + place, kSpan);
+    if constexpr (H > 1) {
+      if (first < end) score<H - 1>(r, keys, next, place, first, end);
+    }
+  }
+  /// The same with its values.
+  template <int H>
+  static CARAT_ALWAYS_INLINE void accumulate(const Rows& r, const uint8_t* values, const uint8_t* next,
+                                             int64_t place, Range seen, int64_t first, int64_t end) {
+    for (; first + H <= end; first += H)
+      Kv::template accumulate<H>(values, next, r.channels, r.scores + first * kSpan + place, kSpan, seen.lo,
+                                 seen.hi, r.part.out + first * r.channels);
+    if constexpr (H > 1) {
+      if (first < end) accumulate<H - 1>(r, values, next, place, seen, first, end);
     }
   }
 
-  /// out[h] = out[h] * keep[h] + the chunk's values weighted by weights[h], positions lo..hi in order.
-  template <int H, int P>
-  static CARAT_ALWAYS_INLINE void accumulate(const Chunk& c, int64_t channel, int64_t lo, int64_t hi,
-                                             const float* weights, const float* keep, float* out) {
-    F sum[H][P];
-    CARAT_UNROLL
-    for (int h = 0; h < H; ++h) {
-      CARAT_UNROLL
-      for (int i = 0; i < P; ++i)
-        sum[h][i] = S::mul(S::load(out + h * c.channels + channel + 16 * i), S::set(keep[h]));
-    }
-    for (int64_t j = lo; j < hi; ++j) {
-      const float* values = c.values + j * c.channels + channel;
-      F v[P];
-      CARAT_UNROLL
-      for (int i = 0; i < P; ++i) v[i] = S::load(values + 16 * i);
-      CARAT_UNROLL
-      for (int h = 0; h < H; ++h) {
-        const F x = S::set(weights[h * kChunk + j]);
-        CARAT_UNROLL
-        for (int i = 0; i < P; ++i) sum[h][i] = S::mul_add(v[i], x, sum[h][i]);
-      }
-    }
-    CARAT_UNROLL
-    for (int h = 0; h < H; ++h) {
-      CARAT_UNROLL
-      for (int i = 0; i < P; ++i) S::store(sum[h][i], out + h * c.channels + channel + 16 * i);
-    }
-  }
-
-  /// Turns scores into weights e^(score - maximum), zero outside lo..hi; returns the factor for what came
-  /// before.
-  static CARAT_ALWAYS_INLINE float softmax(float* scores, float scale, int64_t lo, int64_t hi, float& maximum,
-                                           float* weight_sums) {
-    constexpr int kVectors = kChunk / 16;
+  /// Turns a span's scores into weights.
+  static void softmax(float* scores, float scale, Range seen, float& maximum, float& sum) {
     const F none = S::set(-__builtin_inff());
-    F s[kVectors];
+    const int64_t begin = seen.lo / 16 * 16;
     F top = none;
-    CARAT_UNROLL
-    for (int i = 0; i < kVectors; ++i) {
-      s[i] = S::keep_range(S::mul(S::load(scores + 16 * i), S::set(scale)), lo - 16 * i, hi - 16 * i, none);
-      top = S::max(top, s[i]);
+    for (int64_t i = begin; i < seen.hi; i += 16) {
+      const F s = S::keep_range(S::mul(S::load(scores + i), S::set(scale)), seen.lo - i, seen.hi - i, none);
+      S::store(s, scores + i);
+      top = S::max(top, s);
     }
-    const float chunk_maximum = S::max_of_lanes(top);
-    const float raised = maximum > chunk_maximum ? maximum : chunk_maximum;
-    const F keep = Elementwise<S>::exp(S::set(maximum - raised));
-    maximum = raised;
-    F sums = S::mul(S::load(weight_sums), keep);
-    CARAT_UNROLL
-    for (int i = 0; i < kVectors; ++i) {
-      const F weight = Elementwise<S>::exp(S::sub(s[i], S::set(raised)));
-      S::store(weight, scores + 16 * i);
+    maximum = S::max_of_lanes(top);
+    F sums = S::zero();
+    for (int64_t i = begin; i < seen.hi; i += 16) {
+      const F weight = Elementwise<S>::exp(S::sub(S::load(scores + i), S::set(maximum)));
+      S::store(weight, scores + i);
       sums = S::add(sums, weight);
     }
-    S::store(sums, weight_sums);
-    alignas(64) float factor[16];
-    S::store(keep, factor);
-    return factor[0];
+    sum = S::sum_of_lanes(sums);
   }
 
-  struct Queries {
-    const float* q;  ///< [H, head_dim]
-    float* out;      ///< [H, channels]
-    float* sums;     ///< [H, 16]
-    float* maximum;  ///< [H, 16], the first of each
-  };
+  /// Fills r.part for the span that begins at `span`, for the rows whose tokens see any of it.
+  static void one_span(const Rows& r, int64_t span) {
+    const KvFormat& format = r.args.format;
+    const uint8_t* planes = r.cache + span / kKvChunk * format.chunk_bytes();
+    const Range first = r.seen(0), last = r.seen(r.tokens - 1);
+    const Range any = Range{first.lo, last.hi}.within(span, kSpan);
+    const int64_t begin = any.lo / kKvChunk * kKvChunk;
+    const auto seen_by_all = [&](int64_t place) {
+      return last.lo <= span + place && first.hi >= span + place + kKvChunk;
+    };
 
-  template <int H>
-  static CARAT_ALWAYS_INLINE void one_chunk(const Chunk& c, const Queries& x, int64_t head_dim, float scale,
-                                            int64_t lo, int64_t hi) {
-    alignas(64) float scores[H * kChunk];
-    float keep[H];
-    score<H>(c, x.q, head_dim, scores);
-    for (int h = 0; h < H; ++h)
-      keep[h] = softmax(scores + h * kChunk, scale, lo, hi, x.maximum[16 * h], x.sums + 16 * h);
-    int64_t channel = 0;
-    for (; channel + 16 * S::kVectors <= c.channels; channel += 16 * S::kVectors)
-      accumulate<H, S::kVectors>(c, channel, lo, hi, scores, keep, x.out);
-    for (; channel < c.channels; channel += 16) accumulate<H, 1>(c, channel, lo, hi, scores, keep, x.out);
-  }
-
-  /// Heads [h, n) of one token, H at a time, the rest by halves.
-  template <int H>
-  static CARAT_ALWAYS_INLINE void all_heads(const Chunk& c, const Queries& x, int h, int n, int64_t head_dim,
-                                            float scale, int64_t lo, int64_t hi) {
-    for (; h + H <= n; h += H)
-      one_chunk<H>(c, {x.q + h * head_dim, x.out + h * c.channels, x.sums + 16 * h, x.maximum + 16 * h},
-                   head_dim, scale, lo, hi);
-    if constexpr (H > 1) {
-      if (h < n) all_heads<H / 2>(c, x, h, n, head_dim, scale, lo, hi);
+    const auto plane = [&](int64_t place) { return planes + place / kKvChunk * format.chunk_bytes(); };
+    const int64_t value_plane = format.plane_bytes();
+    for (int64_t place = begin; place < any.hi; place += kKvChunk) {
+      const uint8_t* next = place + kKvChunk < any.hi ? plane(place + kKvChunk) : plane(begin) + value_plane;
+      if (seen_by_all(place)) {
+        score<S::kAttentionRows>(r, plane(place), next, place, 0, r.tokens * r.group);
+        continue;
+      }
+      for (int64_t t = 0; t < r.tokens; ++t)
+        if (!r.seen(t).within(span + place, kKvChunk).empty())
+          score<S::kAttentionRows>(r, plane(place), next, place, t * r.group, (t + 1) * r.group);
+    }
+    for (int64_t t = 0; t < r.tokens; ++t) {
+      const Range seen = r.seen(t).within(span, kSpan);
+      if (seen.empty()) continue;
+      for (int64_t i = t * r.group; i < (t + 1) * r.group; ++i) {
+        softmax(r.scores + i * kSpan, r.args.scale, seen, r.part.maximum[i], r.part.sum[i]);
+        for (int64_t c = 0; c < r.channels; c += 16) S::store(S::zero(), r.part.out + i * r.channels + c);
+      }
+    }
+    for (int64_t place = begin; place < any.hi; place += kKvChunk) {
+      const uint8_t* values = plane(place) + value_plane;
+      // After the last: keys of the next span.
+      const uint8_t* next = place + kKvChunk < any.hi           ? plane(place + kKvChunk) + value_plane
+                            : span + place + kKvChunk < last.hi ? plane(place + kKvChunk)
+                                                                : values;
+      if (seen_by_all(place)) {
+        accumulate<S::kAttentionRows>(r, values, next, place, {0, kKvChunk}, 0, r.tokens * r.group);
+        continue;
+      }
+      for (int64_t t = 0; t < r.tokens; ++t) {
+        const Range seen = r.seen(t).within(span + place, kKvChunk);
+        if (!seen.empty())
+          accumulate<S::kAttentionRows>(r, values, next, place, seen, t * r.group, (t + 1) * r.group);
+      }
     }
   }
 
-  static int64_t first_visible(const AttentionArgs& args, int64_t token) {
-    const int64_t past = args.first_position + token + 1 - args.window;
-    return args.window > 0 && past > 0 ? past : 0;
+  static CARAT_ALWAYS_INLINE float first_lane(F x) {
+    alignas(64) float lanes[16];
+    S::store(x, lanes);
+    return lanes[0];
+  }
+  /// Adds what a later span gave a row to what those before it gave.
+  static void merge_row(const AttentionPart& total, const AttentionPart& part, int64_t row,
+                        int64_t channels) {
+    const float before = total.maximum[row], here = part.maximum[row];
+    const float raised = before > here ? before : here;
+    const F keep = Elementwise<S>::exp(S::set(before - raised));
+    const F take = Elementwise<S>::exp(S::set(here - raised));
+    total.maximum[row] = raised;
+    total.sum[row] =
+        first_lane(S::mul_add(S::set(part.sum[row]), take, S::mul(S::set(total.sum[row]), keep)));
+    const float* from = part.out + row * channels;
+    float* out = total.out + row * channels;
+    for (int64_t c = 0; c < channels; c += 16)
+      S::store(S::mul_add(S::load(from + c), take, S::mul(S::load(out + c), keep)), out + c);
+  }
+  /// The same for all rows that see the span.
+  static void merge(const AttentionItem& item, const AttentionPart& total, const AttentionPart& part,
+                    int64_t span) {
+    const AttentionArgs& args = *item.args;
+    const int64_t group = args.group(), channels = args.format.channels();
+    for (int64_t t = item.token_begin; t < item.token_end; ++t) {
+      const Range seen = visible(args, t);
+      if (seen.within(span, kSpan).empty()) continue;
+      for (int64_t i = (t - item.token_begin) * group; i < (t + 1 - item.token_begin) * group; ++i) {
+        if (seen.lo < span) {
+          merge_row(total, part, i, channels);
+          continue;
+        }
+        total.maximum[i] = part.maximum[i];
+        total.sum[i] = part.sum[i];
+        for (int64_t c = i * channels; c < (i + 1) * channels; c += 16)
+          S::store(S::load(part.out + c), total.out + c);
+      }
+    }
+  }
+
+  static int64_t row_offset(const AttentionItem& item, int64_t row) {
+    const int64_t group = item.args->group();
+    const int64_t token = item.token_begin + row / group, head = item.kv_head * group + row % group;
+    return (token * item.args->heads + head) * item.args->format.head_dim;
+  }
+
+  static void write_out(const AttentionItem& item, const AttentionPart& total) {
+    const int64_t head_dim = item.args->format.head_dim, channels = item.args->format.channels();
+    for (int64_t i = 0; i < item.rows(); ++i) {
+      float* to = item.args->out + row_offset(item, i);
+      const F sum = S::set(total.sum[i]);
+      for (int64_t d = 0; d < head_dim; d += 16)
+        S::store_n(S::div(S::load(total.out + i * channels + d), sum), to + d, head_dim - d);
+    }
   }
 
   static void run(const AttentionItem& item) {
     const AttentionArgs& args = *item.args;
-    const int group = args.heads / args.kv_heads;
-    const int64_t head_dim = args.head_dim, channels = (head_dim + 15) / 16 * 16;
-    const int64_t queries = (item.token_end - item.token_begin) * group;
-    const Chunk c{item.scratch, item.scratch + kChunk * channels,
-                  reinterpret_cast<uint16_t*>(item.scratch + 2 * kChunk * channels), channels};
-    float* out = item.scratch + 2 * kChunk * channels + 8 * channels;
-    float* sums = out + queries * channels;
-    float* maximum = sums + queries * 16;
-    for (int64_t i = 0; i < queries * (channels + 16); i += 16) S::store(S::zero(), out + i);
-    for (int64_t i = 0; i < queries; ++i) maximum[16 * i] = -__builtin_inff();
+    const KvFormat& format = args.format;
+    const int64_t rows = item.rows(), channels = format.channels();
+    const int64_t query_floats = Kv::query_floats(channels);
+    float* queries = item.scratch;
+    float* scores = queries + rows * query_floats;
+    float* parts = scores + rows * kSpan;
+    for (int64_t i = 0; i < rows; ++i)
+      Kv::prepare_query(args.q + row_offset(item, i), format.head_dim, channels, queries + i * query_floats);
 
-    const int64_t end = args.first_position + item.token_end;
-    const int64_t begin = first_visible(args, item.token_begin) / kChunk * kChunk;
-    for (int64_t chunk = begin; chunk < end; chunk += kChunk) {
-      const int64_t n = end - chunk < kChunk ? end - chunk : kChunk;
-      const int64_t offset = chunk * args.kv_stride + item.kv_head * head_dim;
-      load_keys(args.k_cache + offset, args.kv_stride, n, head_dim, c);
-      load_values(args.v_cache + offset, args.kv_stride, n, head_dim, c);
-      for (int64_t t = item.token_begin; t < item.token_end; ++t) {
-        int64_t lo = first_visible(args, t) - chunk, hi = args.first_position + t + 1 - chunk;
-        lo = lo > 0 ? lo : 0;
-        hi = hi < kChunk ? hi : kChunk;
-        if (lo >= hi) continue;
-        const int64_t first = (t - item.token_begin) * group;
-        const Queries x{args.q + (t * args.heads + item.kv_head * group) * head_dim, out + first * channels,
-                        sums + 16 * first, maximum + 16 * first};
-        all_heads<S::kHeads>(c, x, 0, group, head_dim, args.scale, lo, hi);
+    Rows r{args,
+           args.cache + 2 * item.kv_head * format.plane_bytes(),
+           args.group(),
+           channels,
+           item.token_begin,
+           item.token_end - item.token_begin,
+           queries,
+           scores,
+           AttentionPart(item.part ? item.part : parts, rows, channels)};
+    if (item.part) {
+      one_span(r, item.span * kSpan);
+      return;
+    }
+    const AttentionPart total(parts + AttentionPart::floats(rows, channels), rows, channels);
+    const int64_t end = visible(args, item.token_end - 1).hi;
+    for (int64_t span = visible(args, item.token_begin).lo / kSpan * kSpan; span < end; span += kSpan) {
+      one_span(r, span);
+      merge(item, total, r.part, span);
+    }
+    write_out(item, total);
+  }
+
+  /// Merges the parts that single-span items of the same tokens and head left one after the other.
+  static void finish(const AttentionItem& item, int64_t spans) {
+    const int64_t rows = item.rows(), channels = item.args->format.channels();
+    const AttentionPart total(item.scratch, rows, channels);
+    for (int64_t s = 0; s < spans; ++s)
+      merge(item, total, AttentionPart(item.part + s * AttentionPart::floats(rows, channels), rows, channels),
+            (item.span + s) * kSpan);
+    write_out(item, total);
+  }
+
+  static void append(const KvFormat& format, uint8_t* cache, int64_t position, int64_t tokens, const float* k,
+                     const float* v) {
+    const int64_t plane = format.plane_bytes();
+    for (int64_t t = 0; t < tokens; ++t) {
+      uint8_t* planes = cache + (position + t) / kKvChunk * format.chunk_bytes();
+      for (int64_t head = 0; head < format.kv_heads; ++head) {
+        const int64_t row = (t * format.kv_heads + head) * format.head_dim;
+        Kv::append(k + row, v + row, format.head_dim, format.channels(), (position + t) % kKvChunk,
+                   planes + 2 * head * plane, planes + (2 * head + 1) * plane);
       }
     }
-    for (int64_t i = 0; i < queries; ++i) {
-      const F sum = S::set(S::sum_of_lanes(S::load(sums + 16 * i)));
-      const int64_t token = item.token_begin + i / group, head = item.kv_head * group + i % group;
-      float* to = args.out + (token * args.heads + head) * head_dim;
-      for (int64_t d = 0; d < head_dim; d += 16)
-        S::store_n(S::div(S::load(out + i * channels + d), sum), to + d, head_dim - d);
-    }
+  }
+
+  static constexpr void add_to(KernelTable& table) {
+    constexpr auto i = static_cast<size_t>(Kv::kEncoding);
+    table.attention[i] = &run;
+    table.finish_attention = &finish;
+    table.append_kv[i] = &append;
   }
 };
 

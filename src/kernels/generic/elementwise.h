@@ -36,11 +36,12 @@ struct Elementwise {
   /// Below this a group of activations counts as zero: its scale's inverse would not be finite.
   static constexpr float kSmallest = 0x1p-100f;
 
-  /// How the activations of one group are rounded: code = round(x * inverse), value = code * scale.
+  /// How the numbers of one group are rounded: code = round(x * inverse) in [-steps, steps], value = code *
+  /// scale.
   struct GroupScale {
     float inverse, scale;
   };
-  static CARAT_ALWAYS_INLINE GroupScale group_scale(const float* x, int64_t n) {
+  static CARAT_ALWAYS_INLINE GroupScale group_scale(const float* x, int64_t n, float steps = 127.0f) {
     const I magnitude = S::set_i(0x7fffffff);
     // As integers, magnitudes order like the numbers, with infinity and NaN above all.
     I largest_lanes = S::set_i(0);
@@ -51,7 +52,7 @@ struct Elementwise {
     __builtin_memcpy(&largest, &largest_bits, 4);
     if (largest_bits >= 0x7f800000) return {0.0f, __builtin_nanf("")};
     if (!(largest >= kSmallest)) return {0.0f, 0.0f};
-    return {127.0f / largest, largest / 127.0f};
+    return {steps / largest, largest / steps};
   }
   /// Codes of 16 activations. NaN and infinity become code 0 under a scale that is NaN.
   static CARAT_ALWAYS_INLINE I round_codes(F x, GroupScale g) {
@@ -144,15 +145,6 @@ struct Elementwise {
       S::store_n(S::add(S::load_n(x + i, n - i), S::load_n(y + i, n - i)), x + i, n - i);
   }
 
-  static void store_f16(const float* x, int64_t n, uint16_t* out) {
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) S::store_f16(S::load(x + i), out + i);
-    if (i == n) return;
-    alignas(64) uint16_t tail[16];
-    S::store_f16(S::load_n(x + i, n - i), tail);
-    for (int64_t j = 0; j < n - i; ++j) out[i + j] = tail[j];
-  }
-
   static LogSumExp log_sum_exp(const float* x, int64_t n) {
     const float infinity = __builtin_inff();
     // Sixteen running maxima, and at which step each was met first (in the bits of a float vector).
@@ -192,7 +184,6 @@ struct Elementwise {
     table.rope = &rope;
     table.silu_mul = &silu_mul;
     table.add = &add;
-    table.store_f16 = &store_f16;
     table.log_sum_exp = &log_sum_exp;
   }
 };

@@ -13,6 +13,10 @@ void hide(PortableSimd::I& x) { __asm__("" : "+m"(x)); }
 #include "kernels/generic/float_product.h"
 #include "kernels/generic/quantized_product.h"
 //
+#include "kernels/generic/kv_f16.h"
+//
+#include "kernels/generic/kv_q8_0.h"
+//
 #include "kernels/generic/attention.h"
 #include "kernels/generic/peaks.h"
 #include "kernels/generic/unpack_planes.h"
@@ -26,7 +30,8 @@ constexpr KernelTable make_table() {
   Elementwise<PortableSimd>::add_to(table);
   Peaks<PortableSimd, 4, 4>::add_to(table);
   FloatProducts<PortableSimd>::add_to(table);
-  table.attention = &Attention<PortableSimd>::run;
+  Attention<PortableSimd, KvF16<PortableSimd>>::add_to(table);
+  Attention<PortableSimd, KvQ8_0<PortableSimd>>::add_to(table);
   set_products<PortableSimd, 32>(table, AllEncodings{});
   set_products<PortableSimd, 256>(table, AllEncodings{});
   return table;

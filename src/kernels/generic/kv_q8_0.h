@@ -1,0 +1,191 @@
+// Keys and values of a chunk in Q8_0 (kernels/kv_format.h), over a Simd type S: what they meet is rounded to
+// 16 bits, so that sums of products are exact integers, two products to a lane and instruction. Widening the
+// codes to floats instead would make Q8_0 slower than F16 wherever several heads share them.
+//
+// Included inside a target region, after generic/kv_f16.h.
+
+namespace carat {
+namespace {
+
+template <class S>
+struct KvQ8_0 {
+  using F = typename S::F;
+  using I = typename S::I;
+  static constexpr KvEncoding kEncoding = KvEncoding::q8_0;
+  static constexpr int64_t kBlock = 32;
+  /// What queries and weights are rounded to: 32 products with codes, and 64, stay below 2^31.
+  static constexpr float kSteps = 32767.0f;
+
+  static CARAT_ALWAYS_INLINE int32_t load_32(const void* p) {
+    int32_t x;
+    __builtin_memcpy(&x, p, 4);
+    return x;
+  }
+  static CARAT_ALWAYS_INLINE const uint16_t* scales(const uint8_t* plane, int64_t channels) {
+    return reinterpret_cast<const uint16_t*>(plane + kKvChunk * channels);
+  }
+
+  /// A query row: 16 floats, of which the first is the scale, and 16-bit codes.
+  static constexpr int64_t query_floats(int64_t channels) { return 16 + (channels + 31) / 32 * 16; }
+  static void prepare_query(const float* q, int64_t head_dim, int64_t channels, float* to) {
+    const auto g = Elementwise<S>::group_scale(q, head_dim, kSteps);
+    auto* codes = reinterpret_cast<int16_t*>(to + 16);
+    to[0] = g.scale;
+    for (int64_t d = 0; d < channels; d += 16)
+      S::store_i16(Elementwise<S>::round_codes(S::load_n(q + d, head_dim - d), g), codes + d);
+  }
+
+  /// scores[h, position] = scale of q[h] * sum over blocks of (exact sum) * scale of the key, fused.
+  template <int H>
+  static CARAT_ALWAYS_INLINE void score(const uint8_t* plane, const uint8_t* next, int64_t channels,
+                                        const float* q, float* scores_out, int64_t score_stride) {
+    constexpr int P = vectors_beside<S>(H);
+    const int64_t row = query_floats(channels);
+    for (int64_t first = 0; first < kKvChunk; first += 16 * P) {
+      F sum[H][P];
+      CARAT_UNROLL
+      for (int h = 0; h < H; ++h) {
+        CARAT_UNROLL
+        for (int i = 0; i < P; ++i) sum[h][i] = S::zero();
+      }
+      for (int64_t block = 0; block < channels; block += kBlock) {
+        const int64_t end = block + kBlock < channels ? block + kBlock : channels;
+        I dot[H][P];
+        CARAT_UNROLL
+        for (int h = 0; h < H; ++h) {
+          CARAT_UNROLL
+          for (int i = 0; i < P; ++i) dot[h][i] = S::set_i(0);
+        }
+        for (int64_t d = block; d < end; d += 2) {
+          prefetch_vectors<P>(next + d * kKvChunk + 2 * first);
+          I key[P];
+          CARAT_UNROLL
+          for (int i = 0; i < P; ++i) key[i] = S::load_i8(plane + d * kKvChunk + 2 * (first + 16 * i));
+          CARAT_UNROLL
+          for (int h = 0; h < H; ++h) {
+            const I x = S::set_i(load_32(q + h * row + 16 + d / 2));
+            CARAT_UNROLL
+            for (int i = 0; i < P; ++i) dot[h][i] = S::dot_i16(dot[h][i], key[i], x);
+          }
+        }
+        const int64_t scale_at = block / kBlock * kKvChunk + first;
+        const uint16_t* d = scales(plane, channels) + scale_at;
+        prefetch_vectors<P>(reinterpret_cast<const uint8_t*>(scales(next, channels) + scale_at));
+        CARAT_UNROLL
+        for (int i = 0; i < P; ++i) {
+          const F scale = S::load_f16(d + 16 * i);
+          CARAT_UNROLL
+          for (int h = 0; h < H; ++h) sum[h][i] = S::mul_add(S::convert(dot[h][i]), scale, sum[h][i]);
+        }
+      }
+      CARAT_UNROLL
+      for (int h = 0; h < H; ++h) {
+        CARAT_UNROLL
+        for (int i = 0; i < P; ++i)
+          S::store(S::mul(sum[h][i], S::set(q[h * row])), scores_out + h * score_stride + first + 16 * i);
+      }
+    }
+  }
+
+  /// out[h] += (exact sum) * scale: the weights times the scales of a block of values are rounded together.
+  template <int H>
+  static CARAT_ALWAYS_INLINE void accumulate(const uint8_t* plane, const uint8_t* next, int64_t channels,
+                                             const float* weights, int64_t weight_stride, int64_t lo,
+                                             int64_t hi, float* out) {
+    constexpr int P = vectors_beside<S>(H) < 2 ? 1 : 2;
+    alignas(64) int16_t codes[H][kKvChunk];
+    float scale[H];
+    for (int64_t block = 0; block < channels; block += kBlock) {
+      const uint16_t* d = scales(plane, channels) + block / kBlock * kKvChunk;
+      prefetch_vectors<4>(
+          reinterpret_cast<const uint8_t*>(scales(next, channels) + block / kBlock * kKvChunk));
+      for (int h = 0; h < H; ++h) {
+        alignas(64) float x[kKvChunk];
+        for (int64_t j = 0; j < kKvChunk; j += 16)
+          S::store(S::keep_range(S::mul(S::load(weights + h * weight_stride + j), S::load_f16(d + j)), lo - j,
+                                 hi - j, S::zero()),
+                   x + j);
+        const auto g = Elementwise<S>::group_scale(x, kKvChunk, kSteps);
+        for (int64_t j = 0; j < kKvChunk; j += 16)
+          S::store_i16(Elementwise<S>::round_codes(S::load(x + j), g), codes[h] + j);
+        scale[h] = g.scale;
+      }
+      int64_t c = block;
+      const int64_t end = block + kBlock < channels ? block + kBlock : channels;
+      for (; c + 16 * P <= end; c += 16 * P)
+        accumulate_channels<H, P>(plane + 2 * c, next + 2 * c, channels, codes[0], scale, lo, hi, out + c);
+      for (; c < end; c += 16)
+        accumulate_channels<H, 1>(plane + 2 * c, next + 2 * c, channels, codes[0], scale, lo, hi, out + c);
+    }
+  }
+
+  template <int H, int P>
+  static CARAT_ALWAYS_INLINE void accumulate_channels(const uint8_t* values, const uint8_t* next,
+                                                      int64_t channels, const int16_t* codes,
+                                                      const float* scale, int64_t lo, int64_t hi,
+                                                      float* out) {
+    I dot[H][P];
+    CARAT_UNROLL
+    for (int h = 0; h < H; ++h) {
+      CARAT_UNROLL
+      for (int i = 0; i < P; ++i) dot[h][i] = S::set_i(0);
+    }
+    for (int64_t j = lo / 2 * 2; j < hi; j += 2) {
+      prefetch_vectors<P>(next + j * channels);
+      I v[P];
+      CARAT_UNROLL
+      for (int i = 0; i < P; ++i) v[i] = S::load_i8(values + j * channels + 32 * i);
+      CARAT_UNROLL
+      for (int h = 0; h < H; ++h) {
+        const I x = S::set_i(load_32(codes + h * kKvChunk + j));
+        CARAT_UNROLL
+        for (int i = 0; i < P; ++i) dot[h][i] = S::dot_i16(dot[h][i], v[i], x);
+      }
+    }
+    CARAT_UNROLL
+    for (int h = 0; h < H; ++h) {
+      CARAT_UNROLL
+      for (int i = 0; i < P; ++i) {
+        float* to = out + h * channels + 16 * i;
+        S::store(S::mul_add(S::convert(dot[h][i]), S::set(scale[h]), S::load(to)), to);
+      }
+    }
+  }
+
+  /// Codes of one block: x / scale to the nearest, the scale being largest / 127 in f16. What is not finite
+  /// makes the scale NaN.
+  static CARAT_ALWAYS_INLINE uint16_t round_block(const float* x, int64_t n, int8_t* codes) {
+    const uint16_t bits = float_to_f16(Elementwise<S>::group_scale(x, n, 127.0f).scale);
+    const float scale = f16_to_float(bits);
+    const F inverse = S::set(scale > 0.0f ? 1.0f / scale : 0.0f);  // NaN, too, means codes of 0
+    for (int64_t i = 0; i < kBlock; i += 16) {
+      const F code =
+          S::mul(S::keep_range(S::load_n(x + i, n - i), 0, scale > 0.0f ? 16 : 0, S::zero()), inverse);
+      S::store_i8(S::round(S::min(S::max(code, S::set(-127.0f)), S::set(127.0f))), codes + i);
+    }
+    return bits;
+  }
+
+  /// Stores the key and the value of one position and head at place `at` of a chunk.
+  static void append(const float* k, const float* v, int64_t head_dim, int64_t channels, int64_t at,
+                     uint8_t* key_plane, uint8_t* value_plane) {
+    alignas(64) int8_t codes[kBlock];
+    for (int64_t block = 0; block < channels; block += kBlock) {
+      const int64_t n = channels - block < kBlock ? channels - block : kBlock;
+      const int64_t scale_at = kKvChunk * channels + 2 * (block / kBlock * kKvChunk + at);
+      const uint16_t k_scale =
+          round_block(k + block, head_dim - block < kBlock ? head_dim - block : kBlock, codes);
+      __builtin_memcpy(key_plane + scale_at, &k_scale, 2);
+      for (int64_t d = 0; d < n; d += 2)
+        __builtin_memcpy(key_plane + (block + d) * kKvChunk + 2 * at, codes + d, 2);
+      const uint16_t v_scale =
+          round_block(v + block, head_dim - block < kBlock ? head_dim - block : kBlock, codes);
+      __builtin_memcpy(value_plane + scale_at, &v_scale, 2);
+      for (int64_t d = 0; d < n; ++d)
+        value_plane[at / 2 * 2 * channels + 2 * (block + d) + at % 2] = static_cast<uint8_t>(codes[d]);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace carat
