@@ -43,19 +43,27 @@ def fail(sentence):
 # ---- The peers' side: runs inside the virtual environment of one peer and prints one JSON document.
 
 
+def library():
+    """The module with the C interface, the same names for both peers."""
+    try:
+        from llama_cpp import llama_cpp as module
+        return module
+    except ImportError:
+        from ik_llama_cpp import _ctypes_api as module
+    module._lib.llama_synchronize.argtypes = [ctypes.c_void_p]
+    module._lib.llama_synchronize.restype = None
+    module.llama_synchronize = module._lib.llama_synchronize
+    return module
+
+
 class Peer:
     """One engine of the llama.cpp family through its C interface, older and newer names alike."""
 
     def __init__(self, model, threads, positions, sequences):
-        from llama_cpp import llama_cpp as L
-        self.L = L
-        self.log = (L.llama_log_callback if hasattr(L, "llama_log_callback") else ctypes.CFUNCTYPE(
-            None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p))(lambda level, text, data: None)
-        L.llama_log_set(self.log, ctypes.c_void_p(0))
+        L = self.L = library()
         L.llama_backend_init()
         start = time.perf_counter()
-        load = getattr(L, "llama_model_load_from_file", None) or L.llama_load_model_from_file
-        self.model = load(model.encode(), L.llama_model_default_params())
+        self.model = L.llama_model_load_from_file(model.encode(), L.llama_model_default_params())
         if not self.model:
             fail(f"{model} cannot be loaded")
         p = L.llama_context_default_params()
@@ -66,16 +74,12 @@ class Peer:
         fields = {name for name, *_ in p._fields_}
         if "flash_attn" in fields:  # newer llama.cpp has a type whose default, auto, is on
             p.flash_attn = True
-        create = getattr(L, "llama_init_from_model", None) or L.llama_new_context_with_model
-        self.context = create(self.model, p)
+        self.context = L.llama_init_from_model(self.model, p)
         if not self.context:
             fail("the context cannot be made")
         self.ready = time.perf_counter() - start
         self.batch = L.llama_batch_init(512, 0, 1)
-        if hasattr(L, "llama_model_get_vocab"):
-            self.vocabulary = L.llama_vocab_n_tokens(L.llama_model_get_vocab(self.model))
-        else:
-            self.vocabulary = L.llama_n_vocab(self.model)
+        self.vocabulary = L.llama_vocab_n_tokens(L.llama_model_get_vocab(self.model))
 
     def clear(self):
         L = self.L
@@ -137,7 +141,15 @@ def peer_speed(job):
 
 
 def peer_quantize(job):
-    from llama_cpp import llama_cpp as L
+    L = library()
+    if not hasattr(L, "llama_model_quantize"):  # ik_llama.cpp's package brings the program instead
+        from ik_llama_cpp import find_quantize_bin
+        program = find_quantize_bin()
+        libraries = os.path.join(os.path.dirname(os.path.dirname(program)), "lib")
+        command = [str(program), job["model"], job["out"], job["to"], str(job["threads"])]
+        start = time.perf_counter()
+        subprocess.run(command, check=True, env=dict(os.environ, LD_LIBRARY_PATH=libraries))
+        return {"seconds": time.perf_counter() - start}
     L.llama_backend_init()
     p = L.llama_model_quantize_default_params()
     p.nthread = job["threads"]
@@ -172,11 +184,12 @@ def install(args):
         python = python_of(args.peers, engine)
         if not os.path.exists(python):
             subprocess.run([sys.executable, "-m", "venv", os.path.join(args.peers, engine)], check=True)
-        has = subprocess.run([python, "-c", "import llama_cpp"], capture_output=True)
+        module = package.replace("-python", "").replace("-", "_")  # llama_cpp, ik_llama_cpp
+        has = subprocess.run([python, "-c", f"import {module}"], capture_output=True)
         if has.returncode == 0:
             continue
         environment = dict(os.environ, CMAKE_ARGS="-DGGML_NATIVE=ON")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-binary", package, package], check=True,
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-binary", package, package, "numpy"], check=True,
                        env=environment)
 
 
@@ -229,6 +242,13 @@ def machine():
     return f"{cpu}, {os.cpu_count()} processors, {memory}, {platform.system()} {platform.release()}"
 
 
+def warn_if_busy():
+    load, processors = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    if load > 0.3 * processors:
+        print(f"peers.py: the load is {load:.1f} on {processors} processors: the figures will say little, those of "
+              "programs whose threads spin least of all", file=sys.stderr)
+
+
 class Table:
     """Measurements, to a CSV file as they come and summed up at the end."""
 
@@ -236,6 +256,7 @@ class Table:
                "share_of_limit", "read_gb_s", "int8_gop_s", "f32_gop_s"]
 
     def __init__(self, args):
+        warn_if_busy()
         self.args = args
         self.machine = machine()
         self.versions = {e: version_of(args, e) for e in args.engines}
