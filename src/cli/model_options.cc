@@ -37,4 +37,20 @@ void add_activations_option(CLI::App& app, ActivationScheme& scheme) {
       ->type_name("SCHEME");
 }
 
+void add_kv_option(CLI::App& app, KvEncoding& encoding) {
+  app.add_option_function<std::string>(
+         "--kv",
+         [&encoding](const std::string& name) {
+           encoding = name == "f16" ? KvEncoding::f16 : KvEncoding::q8_0;
+         },
+         "How the keys and values of the context are kept: f16 (the default) or q8_0\n"
+         "(about half the memory, a small error)")
+      ->check([](const std::string& name) {
+        return name == "f16" || name == "q8_0"
+                   ? std::string()
+                   : fmt::format("unknown encoding of keys and values '{}'; there are f16, q8_0", name);
+      })
+      ->type_name("ENCODING");
+}
+
 }  // namespace carat

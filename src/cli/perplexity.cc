@@ -20,6 +20,7 @@ struct Options {
   std::string model, text, reference;
   PerplexityOptions score;
   ActivationScheme activations = ActivationScheme::int8_block;
+  KvEncoding kv = KvEncoding::f16;
 };
 
 json::object distribution_json(const Distribution& d) {
@@ -86,12 +87,13 @@ std::string result_text(const PerplexityResult& r) {
 }
 
 Result<std::shared_ptr<Engine>> load(Invocation& run, const std::string& path, int64_t positions,
-                                     ActivationScheme activations) {
+                                     ActivationScheme activations, KvEncoding kv) {
   CARAT_TRY(Checkpoint checkpoint, open_model(path));
   note_memory(checkpoint, run.console);
   EngineOptions options;
   options.context = positions;
   options.activations = activations;
+  options.kv = kv;
   return Engine::load(run.context, std::move(checkpoint), options);
 }
 
@@ -100,10 +102,12 @@ Status perplexity(const Options& options, Invocation& run) {
     return usage_error("--floor is the floor of a divergence; it needs --reference MODEL");
   CARAT_TRY(const std::string text, read_small_file(options.text, kTextLimit));
   note_invalid_utf8(options.text, text, run.console);
-  CARAT_TRY(const auto model, load(run, options.model, options.score.context, options.activations));
+  CARAT_TRY(const auto model,
+            load(run, options.model, options.score.context, options.activations, options.kv));
   std::shared_ptr<Engine> reference;
   if (!options.reference.empty()) {
-    CARAT_TRY(reference, load(run, options.reference, options.score.context, options.activations));
+    CARAT_TRY(reference,
+              load(run, options.reference, options.score.context, options.activations, KvEncoding::f16));
   }
   CARAT_TRY(const PerplexityResult result,
             measure_perplexity(run.context, *model, reference.get(), text, options.score));
@@ -127,6 +131,7 @@ VerbBody prepare(CLI::App& app) {
                  "Also compare with this model (the original, say) over the same tokens")
       ->type_name("MODEL");
   add_activations_option(app, o->activations);
+  add_kv_option(app, o->kv);  // of MODEL; the reference keeps F16
   app.add_flag("--floor", o->score.floor,
                "Also what perfect weights would show: the reference through the candidate's\n"
                "rounding of activations");

@@ -27,6 +27,7 @@ struct Options {
   int64_t context = 0;
   SamplerOptions sampler;
   ActivationScheme activations = ActivationScheme::int8_block;
+  KvEncoding kv = KvEncoding::f16;
 };
 
 constexpr int64_t kPromptTokens =
@@ -227,6 +228,7 @@ Status run_verb_body(Options options, Invocation& run) {
   EngineOptions engine_options;
   engine_options.context = options.context;
   engine_options.activations = options.activations;
+  engine_options.kv = options.kv;
   CARAT_TRY(const auto engine, Engine::load(run.context, std::move(checkpoint), engine_options));
   return options.chat ? converse(options, engine, run) : complete(options, engine, run);
 }
@@ -251,6 +253,7 @@ VerbBody prepare(CLI::App& app) {
       ->check(whole_number(1, 1 << 30))
       ->type_name("N");
   add_activations_option(app, o->activations);
+  add_kv_option(app, o->kv);
   auto& s = o->sampler;
   app.add_option("--temp", s.temperature,
                  "Temperature: higher is more varied; 0 always takes the likeliest token")
