@@ -3,7 +3,10 @@
 // than its weights.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -28,7 +31,7 @@ class KvCache {
     const int64_t capacity = std::min(limit, std::max(round_up(positions, step), 2 * capacity_));
     views_.clear();
     for (Memory& layer : layers_) {
-      Memory larger(new (kAlignment) uint8_t[format_.bytes(capacity)]);
+      Memory larger = allocate(format_.bytes(capacity));
       if (kept > 0) std::memcpy(larger.get(), layer.get(), format_.bytes(kept));
       layer = std::move(larger);
       views_.push_back({layer.get(), format_, Place::cpu});
@@ -39,11 +42,22 @@ class KvCache {
   const std::vector<KvView>& views() const { return views_; }  ///< one per layer
 
  private:
-  static constexpr std::align_val_t kAlignment{64};
   struct Free {
-    void operator()(uint8_t* p) const { ::operator delete[](p, kAlignment); }
+    void operator()(uint8_t* p) const { std::free(p); }
   };
   using Memory = std::unique_ptr<uint8_t[], Free>;
+
+  /// Large caches ask for large pages: with those of 4 KB, looking up addresses took a tenth to a quarter of
+  /// a long context's time.
+  static Memory allocate(int64_t bytes) {
+    constexpr int64_t page = 2 << 20;
+    const int64_t alignment = bytes >= page ? page : 64;
+    const auto size = static_cast<size_t>(round_up(bytes, alignment));
+    auto* p = static_cast<uint8_t*>(std::aligned_alloc(static_cast<size_t>(alignment), size));
+    if (p == nullptr) throw std::bad_alloc();
+    if (bytes >= page) (void)madvise(p, size, MADV_HUGEPAGE);  // a wish
+    return Memory(p);
+  }
 
   KvFormat format_;
   int64_t capacity_ = 0;

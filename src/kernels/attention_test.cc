@@ -36,6 +36,25 @@ void round_row(KvEncoding encoding, float* x, int n) {
   }
 }
 
+/// Hadamard matrix times the row, in blocks as large as divide it: what happens to keys before Q8_0, and
+/// back again.
+void rotate(float* x, int n) {
+  const int size = std::min(256, n & -n);
+  if (size < 32) return;
+  std::vector<float> next(static_cast<size_t>(size));
+  for (int block = 0; block < n; block += size) {
+    for (int stage = size; stage > 1; stage /= 2) {
+      for (int i = 0; i < size / 2; ++i) {
+        const float a = x[block + 2 * i], b = x[block + 2 * i + 1];
+        next[static_cast<size_t>(i)] = a + b;
+        next[static_cast<size_t>(size / 2 + i)] = a - b;
+      }
+      std::ranges::copy(next, x + block);
+    }
+    for (int i = 0; i < size; ++i) x[block + i] *= 1.0f / std::sqrt(static_cast<float>(size));
+  }
+}
+
 struct Data {
   Case c;
   KvFormat format;
@@ -109,7 +128,10 @@ TEST(Attention, IsTheExactSoftmaxAverage) {
     const double bound = d.format.encoding == KvEncoding::f16 ? 4e-6 : 1e-4;
     const auto out = d.run(*all_tables().front(), pool, 0, c.tokens);
     for (size_t at = 0; at < d.k.size(); at += static_cast<size_t>(c.head_dim)) {
+      const bool rotated = d.format.encoding == KvEncoding::q8_0;
+      if (rotated) rotate(&d.k[at], c.head_dim);
       round_row(d.format.encoding, &d.k[at], c.head_dim);
+      if (rotated) rotate(&d.k[at], c.head_dim);
       round_row(d.format.encoding, &d.v[at], c.head_dim);
     }
     const auto element = [&](int64_t position, int head, int channel) {
