@@ -111,7 +111,7 @@ std::string rounding_text(const std::vector<RoundingRate>& rounding) {
   std::string out = fmt::format("{:<21} {:>3}  {:>9} {:>6}  {:>7}\n", "quantize BF16 to", "thr", "Mweight/s",
                                 "+-", "memory");
   for (const RoundingRate& r : rounding) {
-    out += fmt::format("{:<21} {:>3}  {:>9.1f} {:>4.0f} %  {:>5.0f} % ", r.recipe, r.threads,
+    out += fmt::format("{:<21} {:>3}  {:>9.1f} {:>4.0f} %  {:>5.0f} %", r.recipe, r.threads,
                        r.rate.median * 1e-6, percent_around(r.rate), 100 * r.memory.median);
     if (r.encodings.size() > 1)
       for (const auto& [encoding, rate] : r.encodings)
@@ -204,7 +204,7 @@ std::string bench_text(const BenchReport& report) {
                        report.start->ready.median * 1e3, report.start->prompt,
                        report.start->first_token.median * 1e3);
   if (!report.sustained.empty()) out += sustained_text(report);
-  if (!report.rounding.empty()) out += "\n" + rounding_text(report.rounding);
+  if (!report.rounding.empty()) out += (out.empty() ? "" : "\n") + rounding_text(report.rounding);
   for (const ProfileReport& p : report.profiles) out += "\n" + profile_text(p);
   return out;
 }
