@@ -41,11 +41,12 @@ class HfDirectory : public ::testing::Test {
     std::ofstream(path(name), std::ios::binary) << text;
   }
   Status write(const Checkpoint& c, const std::string& name, const Encoding* encoding = &encoding_f32(),
-               uint64_t shard = 5'000'000'000, uint64_t* underflows = nullptr) {
+               uint64_t shard = 5'000'000'000, uint64_t* underflows = nullptr, bool discard = false) {
     ThreadPool pool(2);
     Cancellation cancellation;
     Progress progress;
-    return write_hf_directory({pool, cancellation, progress}, c, path(name), {encoding, shard}, underflows);
+    return write_hf_directory({pool, cancellation, progress}, c, path(name), {encoding, shard, discard},
+                              underflows);
   }
 
   fs::path root_;
@@ -329,10 +330,30 @@ TEST_F(HfDirectory, WhatIsInTheWayStays) {
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, Code::usage);
   EXPECT_TRUE(fs::exists(path("taken/precious.txt")));
-  // A killed run's partial directory is no obstacle.
+  // What a killed run left takes leave to go: it may be somebody's.
   put("m.partial/model.safetensors", "half");
-  EXPECT_TRUE(write(c, "m").ok());
+  const Status unfinished = write(c, "m");
+  ASSERT_FALSE(unfinished.ok());
+  EXPECT_EQ(unfinished.error().code, Code::usage);
+  EXPECT_NE(unfinished.error().message.find("--force"), std::string::npos) << unfinished.error().message;
+  EXPECT_TRUE(fs::exists(path("m.partial/model.safetensors")));
+  EXPECT_TRUE(write(c, "m", &encoding_f32(), 5'000'000'000, nullptr, true).ok());
   EXPECT_TRUE(open_model(path("m")).ok());
+  EXPECT_EQ(write(c, "nowhere/m").error().code, Code::io) << "a slip in a path is no wish for directories";
+}
+
+TEST_F(HfDirectory, TheSourceIsNeverInTheWay) {
+  ASSERT_TRUE(write(with_tokenizer("llama", {}), "m.partial").ok());
+  fs::create_directory_symlink(path("m.partial"), path("link.partial"));
+  const auto source = open_model(path("m.partial"));
+  ASSERT_TRUE(source.ok()) << source.error().message;
+  for (const char* name : {"m", "link"}) {
+    const Status refused = write(*source, name, &encoding_bf16(), 5'000'000'000, nullptr, true);
+    ASSERT_FALSE(refused.ok()) << name;
+    EXPECT_EQ(refused.error().code, Code::usage);
+    EXPECT_FALSE(fs::exists(path(name)));
+    EXPECT_TRUE(open_model(path("m.partial")).ok()) << name;
+  }
 }
 
 TEST_F(HfDirectory, TiedEmbeddings) {

@@ -18,6 +18,7 @@ Result<Checkpoint> open_model(const std::string& path);
 struct HfWriteOptions {
   const Encoding* encoding = nullptr;  ///< F32, F16 or BF16 for matrices (norms too: one torch_dtype)
   uint64_t shard_bytes = 5'000'000'000;
+  bool discard_partial = false;  ///< throw away what an interrupted run left in DIRECTORY.partial
 };
 
 /// Writes DIRECTORY (atomically: DIRECTORY.partial, then a rename): model*.safetensors with index when

@@ -1,7 +1,7 @@
 // A checkpoint in GGUF's vocabulary as a Hugging Face directory: the inverse of hf_import.cc. Weights stream
 // in slabs of rows, so memory does not grow with the model. Everything is written into DIRECTORY.partial,
 // synced, and renamed once: whoever sees DIRECTORY sees all of it. There is no resume: an error removes the
-// partial directory, and one that a killed run left is emptied and reused.
+// partial directory, and what a killed run left is thrown away only with the caller's leave.
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
@@ -18,6 +18,7 @@
 #include "arch/tensor_views.h"
 #include "base/half.h"
 #include "containers/durable.h"
+#include "containers/mapped_file.h"
 #include "containers/quote.h"
 #include "containers/safetensors.h"
 #include "text/hf_tokenizer.h"
@@ -118,15 +119,29 @@ class Streamer {
   uint64_t done_ = 0, underflows_ = 0;
 };
 
-/// A directory of our own to write into.
-Status make_partial(const std::string& directory, const std::string& partial) {
+/// An empty directory to write into. What lies in it may be an interrupted run's or anybody's, so it takes
+/// the caller's leave to throw it away, and nothing gives leave to throw the source away.
+Status make_partial(const Checkpoint& source, const std::string& directory, const std::string& partial,
+                    bool discard) {
   std::error_code ec;
   if (fs::exists(directory, ec) && !(fs::is_directory(directory, ec) && fs::is_empty(directory, ec)))
     return usage_error("{}: exists already; remove it or choose another name", directory);
-  fs::create_directories(partial, ec);
+  const auto found = fs::symlink_status(partial, ec);
+  if (fs::exists(found) && !fs::is_directory(found))
+    return usage_error("{}: is in the way and no directory; remove it or choose another name", partial);
+  ec.clear();
+  fs::create_directory(partial, ec);
   if (ec) return error(Code::io, "{}: cannot create the directory: {}", partial, ec.message());
   std::vector<fs::path> left;
   for (const auto& entry : fs::directory_iterator(partial, ec)) {
+    for (const std::string& file : source.files)
+      if (same_file(entry.path(), file))
+        return usage_error(
+            "{}: holds files of the source; choose another output, which never replaces its input", partial);
+    if (!discard)
+      return usage_error(
+          "{}: holds files, perhaps of an unfinished run: throw them away (--force), or remove the directory",
+          partial);
     if (!entry.is_regular_file(ec))
       return usage_error("{}: holds something that is not from an interrupted run; remove it", partial);
     left.push_back(entry.path());
@@ -306,7 +321,7 @@ Status write_hf_directory(const Context& context, const Checkpoint& checkpoint, 
   if (auto s = plan_tensors(checkpoint, *family, options, head_dim, plan); !s)
     return std::move(s).error().within(checkpoint.source);
 
-  CARAT_DO(make_partial(target, partial));
+  CARAT_DO(make_partial(checkpoint, target, partial, options.discard_partial));
   uint64_t seen = 0;
   Status written = write_partial(context, plan, checkpoint.source, partial, options.shard_bytes, seen);
   // An empty directory in the way is replaced; anything else was refused above, or appeared since and stays.

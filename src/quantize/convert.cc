@@ -42,6 +42,7 @@ Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& 
   checkpoint.metadata.set(kDigestKey, Value::string(source_digest(source, records)));
   HfWriteOptions write;
   write.encoding = options.encoding;
+  write.discard_partial = options.discard_partial;
   CARAT_DO(write_hf_directory(context, checkpoint, directory, write, nullptr));
 
   CARAT_TRY(const Checkpoint written, open_model(directory));
