@@ -26,7 +26,9 @@ void install_signal_handlers() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // A reader that has gone and a limit on the size of files (ulimit -f) are errors of the write, not deaths.
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN);
 }
 
 InterruptScope::InterruptScope() : outer_(current.exchange(&cancellation_)) {}

@@ -2,6 +2,7 @@
 """convert and quantize as their users meet them: files, options, signals."""
 import os
 import re
+import resource
 import signal
 import subprocess
 import time
@@ -101,6 +102,11 @@ class Quantize(Case):
         for out in ("m.gguf", "link.gguf", "symlink.gguf"):
             self.refuse(64, "quantize", copy, self.path(out), "--to", "Q8_0", "--allow-fallback")
         self.assertEqual(read(copy), read(STORIES))
+
+    def test_a_limit_on_the_size_of_files(self):
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        for verb, out, options in (("quantize", "o.gguf", ["--to", "F16"]), ("convert", "hf", ["--to", "f32"])):
+            self.refuse(74, verb, STORIES, self.path(out), *options, says="File too large", preexec_fn=limit)
 
     def test_requantizing_needs_leave(self):
         first, second = self.path("a.gguf"), self.path("b.gguf")
