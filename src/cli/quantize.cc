@@ -196,17 +196,10 @@ Status quantize_verb_body(Options options, Invocation& run) {
     if (run.console.json()) return run.console.print_json(plan_json(plan));
     return run.console.print(plan_text(plan));
   }
-  auto report = quantize(run.context, checkpoint, options.out, options.library);
-  if (!report.ok()) {
-    Error e = std::move(report).error();
-    struct stat found = {};
-    if (e.code == Code::interrupted && stat((options.out + ".partial").c_str(), &found) == 0)
-      e.message += fmt::format("; the same command with --resume goes on from {}.partial", options.out);
-    return e;
-  }
-  say_notes(*report, run.console);
-  if (run.console.json()) return run.console.print_json(report_json(*report, options.out));
-  return run.console.print(report_text(*report, options.out));
+  CARAT_TRY(const QuantizeReport report, quantize(run.context, checkpoint, options.out, options.library));
+  say_notes(report, run.console);
+  if (run.console.json()) return run.console.print_json(report_json(report, options.out));
+  return run.console.print(report_text(report, options.out));
 }
 
 VerbBody prepare(CLI::App& app) {

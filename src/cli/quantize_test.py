@@ -151,10 +151,9 @@ class Interrupted(Case):
         self.whole = self.path("whole.gguf")
         self.succeed("quantize", self.model, self.whole, "--to", "Q4_K_S")
 
-    def start(self, out, *arguments):
-        process = subprocess.Popen([CARAT, "quantize", self.model, out, "--to", "Q4_K_S", *arguments],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        return process
+    def start(self, out, *arguments, verb="quantize", to="Q4_K_S"):
+        return subprocess.Popen([CARAT, verb, self.model, out, "--to", to, *arguments],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def wait_for_some_output(self, process, part):
         """Until that part of the output has been written, or the process has ended."""
@@ -185,6 +184,18 @@ class Interrupted(Case):
             self.assertGreater(d["resumed_tensors"], 0)
             self.assertEqual(read(out), read(self.whole))
             self.assertFalse([n for n in os.listdir(self.directory) if "partial" in n or "journal" in n])
+
+    def test_a_conversion_says_how_to_go_on_too(self):
+        out = self.path("converted.gguf")
+        process = self.start(out, verb="convert", to="f16")
+        self.wait_for_some_output(process, 0.5)
+        process.send_signal(signal.SIGINT)
+        stderr = process.communicate(timeout=60)[1]
+        self.assertEqual(process.returncode, 130, stderr)
+        self.assertIn(f"--resume goes on from {out}.partial", stderr)
+        again = self.refuse(64, "convert", self.model, out, "--to", "f16", says="--force")
+        self.assertIn("--resume", again.stderr)
+        self.succeed("convert", self.model, out, "--to", "f16", "--resume")
 
     def test_kill_at_any_moment_then_resume(self):
         out = self.path("killed.gguf")

@@ -97,8 +97,9 @@ Result<std::unique_ptr<PartialFile>> PartialFile::open(const Plan& plan) {
     return usage_error("{} exists and is not a regular file; choose another output", plan.path);
   const bool exists = ::lstat(out->partial().c_str(), &st) == 0;
   if (exists && !plan.resume && !plan.discard) {
-    return usage_error("{} is left from an unfinished run: resume that run (--resume) or delete the file",
-                       out->partial());
+    return usage_error(
+        "{} is left from an unfinished run: resume that run (--resume), or throw it away (--force)",
+        out->partial());
   }
   // What the old partial file occupies is ours already.
   const uint64_t held = exists ? static_cast<uint64_t>(st.st_blocks) * 512 : 0;
@@ -172,7 +173,7 @@ Status PartialFile::recover(const Plan& plan) {
   if (*first != "carat journal 1 " + plan.identity) {
     return usage_error(
         "{} was begun from another input, with other options or by another version: finish it with "
-        "those, or delete it",
+        "those, or throw it away (--force)",
         partial());
   }
   CARAT_TRY(const std::shared_ptr<const MappedFile> mapped, MappedFile::open(partial()));

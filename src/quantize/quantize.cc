@@ -67,8 +67,11 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
       stream_tensors(context, options.stage, checkpoint, work, options.slab_weights, *writer, records);
   if (!streamed) {
     // A resume would meet the same values again; after an interruption or a full disk it would not.
-    if (streamed.error().code == Code::bad_data) writer->discard();
-    return std::move(streamed).error();
+    Error e = std::move(streamed).error();
+    if (e.code == Code::bad_data) writer->discard();
+    if (e.code == Code::interrupted || e.code == Code::io)
+      e.message += fmt::format("; the same command with --resume goes on from {}.partial", out_path);
+    return e;
   }
   Metadata final = work.plan.metadata;
   set_evidence(final, source_digest(checkpoint, records), records);
