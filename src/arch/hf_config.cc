@@ -158,6 +158,8 @@ Status read_rope(const HfConfig& config, double base, Metadata& m, std::vector<f
   const Reader rope(*object);
   const json::value* said = rope.find("rope_type");
   if (!said) said = rope.find("type");
+  if (!said && rope.find("factor"))
+    return bad_data("rope_scaling has a factor, but no rope_type says of what");
   if (!said) return {};
   const json::string* type = said->if_string();
   if (!type) return bad_data("rope_scaling has a type that is not a string");
@@ -219,6 +221,9 @@ Status refuse_what_is_not_honoured(const Reader& read) {
   }
   if (const json::value* act = read.find("hidden_act"); act && *act != "silu")
     return bad_data("hidden_act is {}; models of this class use silu", Reader::short_text(*act));
+  for (const std::string_view key : {"rope_parameters", "rope_scaling"})
+    if (const json::value* rope = read.find(key); rope && !rope->is_object())
+      return bad_data("{} is {}, not an object", key, Reader::short_text(*rope));
   CARAT_TRY(const auto rotary, read.number("partial_rotary_factor", 0.0, 1.0));
   if (rotary && *rotary != 1.0) return bad_data("partial_rotary_factor {} is not supported", *rotary);
   return {};

@@ -417,6 +417,9 @@ TEST(HfConfig, WhatWouldChangeTheFunctionIsHonouredOrRefused) {
   expect_refused(R"(, "rope_scaling": {"rope_type": "yarn", "factor": 1e300})", "factor");
   expect_refused(R"(, "rope_scaling": {"rope_type": "llama3", "factor": 8, "high_freq_factor": 1})",
                  "high_freq");
+  expect_refused(R"(, "rope_scaling": {"factor": 4})", "rope_type");
+  expect_refused(R"(, "rope_scaling": "linear")", "rope_scaling is \"\\\"linear");
+  expect_refused(R"(, "rope_parameters": [4])", "rope_parameters is an array");
   expect_refused(R"(, "partial_rotary_factor": 0.5)", "partial_rotary_factor");
   expect_refused(R"(, "quantization_config": {"quant_method": "gptq"})", "gptq");
   expect_refused(R"(, "num_hidden_layers": -1)", "num_hidden_layers");
@@ -427,6 +430,7 @@ TEST(HfConfig, WhatWouldChangeTheFunctionIsHonouredOrRefused) {
   expect_refused(R"(, "gguf_metadata": {"a": {"type": "u8", "value": 256}})", "\"a\"");
   expect_refused(R"(, "architectures": ["MambaForCausalLM"])", "LlamaForCausalLM, MistralForCausalLM");
   EXPECT_TRUE(config_with(R"(, "rope_scaling": {"rope_type": "default"})").ok());
+  EXPECT_TRUE(config_with(R"(, "rope_parameters": {"rope_theta": 500000.0})").ok());
   EXPECT_TRUE(config_with(R"(, "rope_scaling": null, "head_dim": null)").ok());
 }
 
