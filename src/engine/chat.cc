@@ -8,11 +8,11 @@ Result<std::unique_ptr<Chat>> Chat::start(std::shared_ptr<Engine> engine) {
   const Checkpoint& checkpoint = engine->checkpoint();
   if (!engine->tokenizer())
     return bad_data("{}: the model has no tokenizer, so it cannot chat", checkpoint.source);
-  if (!checkpoint.metadata.has("tokenizer.chat_template")) {
+  // An empty template, which some tools write for none, would leave out what the user says.
+  CARAT_TRY(const std::string source, checkpoint.metadata.string_or("tokenizer.chat_template", ""));
+  if (source.empty())
     return bad_data("{}: the model has no chat template; give it a plain prompt instead", checkpoint.source);
-  }
-  CARAT_TRY(const std::string* source, checkpoint.metadata.string_at("tokenizer.chat_template"));
-  auto format = ChatTemplate::parse(*source);
+  auto format = ChatTemplate::parse(source);
   if (!format) return std::move(format).error().within(checkpoint.source);
   CARAT_TRY(std::unique_ptr<Session> session, engine->new_session());
   return std::unique_ptr<Chat>(new Chat(std::move(engine), std::move(session), *std::move(format)));

@@ -153,6 +153,14 @@ TEST_F(GenerateTest, NeedsATokenizerAndOptionsInRange) {
   EXPECT_EQ(Chat::start(engine).error().code, Code::bad_data);
 }
 
+TEST_F(GenerateTest, AnEmptyChatTemplateIsNone) {
+  Checkpoint c = checkpoint();
+  c.metadata.set("tokenizer.chat_template", Value::string(""));
+  const auto chat = Chat::start(*Engine::load(context_, std::move(c), {}));
+  ASSERT_FALSE(chat.ok()) << "every message would be rendered to nothing";
+  EXPECT_NE(chat.error().message.find("no chat template"), std::string::npos) << chat.error().message;
+}
+
 TEST_F(GenerateTest, ChatKeepsTheCommonPrefix) {
   const auto engine = load();
   const auto ignore = [](std::string_view) { return true; };
