@@ -406,6 +406,8 @@ Status add_tokenizer_metadata(const HfTokenizerFiles& files, uint64_t vocab_size
     out.set("tokenizer.ggml.model", Value::string("llama"));
     out.set("tokenizer.ggml.pre", Value::string("default"));
     out.set("tokenizer.ggml.add_space_prefix", Value::boolean(add_space));
+  } else if (files.tokenizer_json) {
+    return bad_data("tokenizer.json has no model, which holds the vocabulary");
   } else {
     return error(Code::no_input, "the model has neither tokenizer.json nor tokenizer.model");
   }

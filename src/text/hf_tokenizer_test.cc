@@ -141,6 +141,7 @@ TEST(HfTokenizer, BrokenFilesAreNamed) {
   };
   const auto model = [](json::object& t) -> json::object& { return t["model"].as_object(); };
   const std::vector<std::pair<std::string, std::string>> cases = {
+      {changed([&](auto& t) { t.erase("model"); }), "tokenizer.json has no model"},
       {changed([&](auto& t) { model(t)["type"] = "Unigram"; }), "Unigram"},
       {changed([&](auto& t) { model(t)["vocab"] = "x"; }), "model.vocab"},
       {changed([&](auto& t) { model(t)["vocab"].as_object()["ab"] = -1; }), "no whole number"},
