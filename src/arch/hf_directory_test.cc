@@ -356,6 +356,14 @@ TEST_F(HfDirectory, TheSourceIsNeverInTheWay) {
   }
 }
 
+TEST_F(HfDirectory, WhatCouldNotBeReadBackIsNotWritten) {
+  const Status refused = write(tiny_model("llama", {}), "m");
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::bad_data);
+  EXPECT_NE(refused.error().message.find("tokenizer"), std::string::npos) << refused.error().message;
+  EXPECT_FALSE(fs::exists(path("m")));
+}
+
 TEST_F(HfDirectory, TiedEmbeddings) {
   const Checkpoint c = with_tokenizer("llama", {});
   ASSERT_TRUE(write(c, "m").ok());

@@ -282,6 +282,21 @@ Status plan_tensors(const Checkpoint& c, const Family& family, const HfWriteOpti
   return {};
 }
 
+/// All that will be written; what cannot be is an error before anything is.
+Status make_plan(const Checkpoint& c, const HfWriteOptions& options, Plan& plan) {
+  CARAT_TRY(const std::string* architecture, c.metadata.string_at("general.architecture"));
+  const Family* family = find_family(*architecture);
+  if (!family)
+    return bad_data("architecture {} has no Hugging Face form that carat knows; it knows {}",
+                    quote(*architecture), architecture_names());
+  CARAT_TRY(plan.files, small_files(c));
+  if (!has_tokenizer(plan.files))
+    return bad_data("there is no tokenizer, without which a Hugging Face directory could not be read back");
+  int64_t head_dim = 0;
+  CARAT_DO(plan_config(c, *family, options, plan, head_dim));
+  return plan_tensors(c, *family, options, head_dim, plan);
+}
+
 Status write_partial(const Context& context, const Plan& plan, const std::string& source,
                      const std::string& partial, uint64_t shard_bytes, uint64_t& underflows) {
   CARAT_TRY(auto writer, create_safetensors(partial, plan.tensors, shard_bytes));
@@ -304,21 +319,12 @@ Status write_hf_directory(const Context& context, const Checkpoint& checkpoint, 
   const Encoding* e = options.encoding;
   if (e != &encoding_f32() && e != &encoding_f16() && e != &encoding_bf16())
     return usage_error("a Hugging Face directory holds F32, F16 or BF16 weights");
-  CARAT_TRY(const std::string* architecture, checkpoint.metadata.string_at("general.architecture"));
-  const Family* family = find_family(*architecture);
-  if (!family)
-    return bad_data("{}: architecture {} has no Hugging Face form that carat knows; it knows {}",
-                    checkpoint.source, quote(*architecture), architecture_names());
   std::string target = directory;
   while (target.size() > 1 && target.ends_with('/')) target.pop_back();
   const std::string partial = target + ".partial";
 
   Plan plan;
-  int64_t head_dim = 0;
-  CARAT_TRY(plan.files, small_files(checkpoint));
-  if (auto s = plan_config(checkpoint, *family, options, plan, head_dim); !s)
-    return std::move(s).error().within(checkpoint.source);
-  if (auto s = plan_tensors(checkpoint, *family, options, head_dim, plan); !s)
+  if (auto s = make_plan(checkpoint, options, plan); !s)
     return std::move(s).error().within(checkpoint.source);
 
   CARAT_DO(make_partial(checkpoint, target, partial, options.discard_partial));
