@@ -1,5 +1,4 @@
-// One door for models: a GGUF file (or the first of its parts) or a Hugging Face directory, in one
-// vocabulary.
+// One door for models: a GGUF file or a Hugging Face directory, in one vocabulary.
 #pragma once
 
 #include <string>
@@ -27,5 +26,10 @@ struct HfWriteOptions {
 /// `underflows` when not null.
 Status write_hf_directory(const Context& context, const Checkpoint& checkpoint, const std::string& directory,
                           const HfWriteOptions& options, uint64_t* underflows);
+
+/// What write_hf_directory would refuse before it reads a weight, for callers with long work of their own
+/// first.
+Status check_hf_directory(const Checkpoint& checkpoint, const std::string& directory,
+                          const HfWriteOptions& options);
 
 }  // namespace carat

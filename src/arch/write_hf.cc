@@ -119,20 +119,23 @@ class Streamer {
   uint64_t done_ = 0, underflows_ = 0;
 };
 
-/// An empty directory to write into. What lies in it may be an interrupted run's or anybody's, so it takes
-/// the caller's leave to throw it away, and nothing gives leave to throw the source away.
-Status make_partial(const Checkpoint& source, const std::string& directory, const std::string& partial,
-                    bool discard) {
+std::string without_slash(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
+/// Refuses what is in the way. Otherwise the files in PARTIAL that are to go: they may be an interrupted
+/// run's or anybody's, so it takes the caller's leave, and nothing gives leave to throw the source away.
+Result<std::vector<fs::path>> what_must_go(const Checkpoint& source, const std::string& directory,
+                                           const std::string& partial, bool discard) {
   std::error_code ec;
   if (fs::exists(directory, ec) && !(fs::is_directory(directory, ec) && fs::is_empty(directory, ec)))
     return usage_error("{}: exists already; remove it or choose another name", directory);
-  const auto found = fs::symlink_status(partial, ec);
-  if (fs::exists(found) && !fs::is_directory(found))
-    return usage_error("{}: is in the way and no directory; remove it or choose another name", partial);
-  ec.clear();
-  fs::create_directory(partial, ec);
-  if (ec) return error(Code::io, "{}: cannot create the directory: {}", partial, ec.message());
   std::vector<fs::path> left;
+  const auto found = fs::symlink_status(partial, ec);
+  if (!fs::exists(found)) return left;
+  if (!fs::is_directory(found))
+    return usage_error("{}: is in the way and no directory; remove it or choose another name", partial);
   for (const auto& entry : fs::directory_iterator(partial, ec)) {
     for (const std::string& file : source.files)
       if (same_file(entry.path(), file))
@@ -146,8 +149,17 @@ Status make_partial(const Checkpoint& source, const std::string& directory, cons
       return usage_error("{}: holds something that is not from an interrupted run; remove it", partial);
     left.push_back(entry.path());
   }
-  for (const fs::path& path : left) fs::remove(path, ec);
-  if (ec) return error(Code::io, "{}: cannot empty the directory: {}", partial, ec.message());
+  if (ec) return error(Code::io, "{}: cannot read the directory: {}", partial, ec.message());
+  return left;
+}
+
+/// An empty directory of our own to write into.
+Status make_partial(const std::string& partial, const std::vector<fs::path>& must_go) {
+  std::error_code ec;
+  fs::create_directory(partial, ec);
+  if (ec) return error(Code::io, "{}: cannot create the directory: {}", partial, ec.message());
+  for (const fs::path& path : must_go)
+    if (!fs::remove(path, ec)) return error(Code::io, "{}: cannot remove: {}", path.string(), ec.message());
   return {};
 }
 
@@ -314,20 +326,31 @@ Status write_partial(const Context& context, const Plan& plan, const std::string
 
 }  // namespace
 
+Status check_hf_directory(const Checkpoint& checkpoint, const std::string& directory,
+                          const HfWriteOptions& options) {
+  Plan plan;
+  if (auto s = make_plan(checkpoint, options, plan); !s)
+    return std::move(s).error().within(checkpoint.source);
+  const std::string target = without_slash(directory);
+  CARAT_DO(what_must_go(checkpoint, target, target + ".partial", options.discard_partial));
+  return {};
+}
+
 Status write_hf_directory(const Context& context, const Checkpoint& checkpoint, const std::string& directory,
                           const HfWriteOptions& options, uint64_t* underflows) {
   const Encoding* e = options.encoding;
   if (e != &encoding_f32() && e != &encoding_f16() && e != &encoding_bf16())
     return usage_error("a Hugging Face directory holds F32, F16 or BF16 weights");
-  std::string target = directory;
-  while (target.size() > 1 && target.ends_with('/')) target.pop_back();
+  const std::string target = without_slash(directory);
   const std::string partial = target + ".partial";
 
   Plan plan;
   if (auto s = make_plan(checkpoint, options, plan); !s)
     return std::move(s).error().within(checkpoint.source);
 
-  CARAT_DO(make_partial(checkpoint, target, partial, options.discard_partial));
+  CARAT_TRY(const std::vector<fs::path> must_go,
+            what_must_go(checkpoint, target, partial, options.discard_partial));
+  CARAT_DO(make_partial(partial, must_go));
   uint64_t seen = 0;
   Status written = write_partial(context, plan, checkpoint.source, partial, options.shard_bytes, seen);
   // An empty directory in the way is replaced; anything else was refused above, or appeared since and stays.

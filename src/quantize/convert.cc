@@ -34,15 +34,16 @@ Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& 
   const auto start = std::chrono::steady_clock::now();
   Checkpoint checkpoint = source;
   CARAT_DO(restore_sidecars(checkpoint));
+  HfWriteOptions write;
+  write.encoding = options.encoding;
+  write.discard_partial = options.discard_partial;
+  CARAT_DO(check_hf_directory(checkpoint, directory, write));
   CARAT_TRY(Work work, plan_floats(source, *options.encoding));
   std::vector<TensorRecord> records;
   CARAT_DO(measure_tensors(context, "measure", source, work, records));
 
   checkpoint.metadata = carried_metadata(checkpoint, work);
   checkpoint.metadata.set(kDigestKey, Value::string(source_digest(source, records)));
-  HfWriteOptions write;
-  write.encoding = options.encoding;
-  write.discard_partial = options.discard_partial;
   CARAT_DO(write_hf_directory(context, checkpoint, directory, write, nullptr));
 
   CARAT_TRY(const Checkpoint written, open_model(directory));

@@ -100,6 +100,22 @@ TEST(Convert, NarrowingIsMeasuredAndOverflowRefused) {
   }
 }
 
+TEST(Convert, WhatIsInTheWayIsSaidBeforeAnythingIsRead) {
+  Folder folder;
+  const Checkpoint in = *open_model(kStories);
+  for (const char* taken : {"hf", "hf.partial"}) {
+    std::filesystem::remove_all(folder / "hf");
+    std::filesystem::create_directory(folder / taken);
+    std::ofstream(std::filesystem::path(folder / taken) / "precious.txt") << "x";
+    Runner runner;
+    int updates = 0;
+    runner.on_update = [&](uint64_t) { ++updates; };
+    const ConvertOptions to_hf{.container = Container::huggingface, .encoding = &encoding_f32()};
+    EXPECT_EQ(convert(runner.context(), in, folder / "hf", to_hf).error().code, Code::usage) << taken;
+    EXPECT_EQ(updates, 0) << taken;
+  }
+}
+
 TEST(Convert, ASidecarsNameIsNoPath) {
   Folder folder;
   Runner runner;
