@@ -128,6 +128,21 @@ class Inputs(Case):
             for call in self.calls(path):
                 self.refuse(65, *call, says=name)
 
+    def test_metadata_of_the_wrong_type_name_their_file(self):
+        good = read(STORIES)
+        number = gguf_string("general.architecture") + struct.pack("<II", 4, 7)
+        files = {
+            "architecture": gguf([("t", 32, 1, F32, b"\0" * 128)], number, 1),
+            "tokenizer": good.replace(gguf_string("tokenizer.ggml.tokens"), gguf_string("tokenizer.ggml.tokenz")),
+        }
+        for name, content in files.items():
+            path = self.write(name + ".gguf", content)
+            calls = [["convert", path, self.path("out"), "--to", "bf16"], ["run", path, "-p", "x"]]
+            if name == "architecture":
+                calls.append(["quantize", path, "--to", "Q8_0", "--dry-run"])
+            for call in calls:
+                self.refuse(65, *call, says=f"{path}: ")
+
     def test_names_cannot_drive_the_terminal(self):
         path = self.write("escape.gguf", gguf([("\x1b[2J", 32, 1, F32, b"\0" * 128)]))
         self.assertNotIn("\x1b", self.succeed("inspect", path).stdout)

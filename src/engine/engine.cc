@@ -241,7 +241,9 @@ Result<std::shared_ptr<Engine>> Engine::load(const Context& context, Checkpoint 
 
   std::shared_ptr<const Tokenizer> tokenizer;
   if (checkpoint.metadata.has("tokenizer.ggml.model")) {
-    CARAT_TRY(tokenizer, Tokenizer::from_metadata(checkpoint.metadata));
+    auto made = Tokenizer::from_metadata(checkpoint.metadata);
+    if (!made) return std::move(made).error().within(checkpoint.source);
+    tokenizer = *std::move(made);
     if (const std::string note = Tokenizer::note_of(checkpoint.metadata); !note.empty())
       context.progress.note(fmt::format("{}: {}", checkpoint.source, note));
   }

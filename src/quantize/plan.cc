@@ -75,10 +75,11 @@ Error would_requantize(const Checkpoint& checkpoint, const TensorPlan& t) {
 
 Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& options) {
   CARAT_TRY(const Rounder* method, find_method(options.method));
-  CARAT_TRY(const ModelFacts facts, read_model_facts(checkpoint.metadata));
+  const auto facts = read_model_facts(checkpoint.metadata);
+  if (!facts) return Error(facts.error()).within(checkpoint.source);
   const std::vector<TensorFacts> tensors = tensor_facts(checkpoint);
   CARAT_TRY(const std::vector<TensorChoice> choices,
-            assign_encodings(options.recipe, facts, tensors,
+            assign_encodings(options.recipe, *facts, tensors,
                              {.calibrated = false, .allow_fallback = options.allow_fallback}));
   Work work;
   work.recipe = options.recipe.name;
