@@ -21,12 +21,20 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kConfigLimit = 2u << 20;  // a tree of "[],[]," takes many times its text
 constexpr uint64_t kSidecarLimit = 64u << 20;
+// Pictures and papers are carried along, but what nothing reads must not be what fills the memory.
+constexpr uint64_t kOtherFilesLimit = 16u << 20;  // together
 
 bool is_weights(std::string_view name) {
   for (const std::string_view end : {".safetensors", ".bin", ".pth", ".pt", ".gguf", ".h5", ".msgpack",
                                      ".onnx", ".safetensors.index.json", ".bin.index.json"})
     if (name.ends_with(end)) return true;
   return false;
+}
+
+/// Files that say what the model is, however large.
+bool is_needed(std::string_view name) {
+  return name.ends_with(".json") || name.ends_with(".jinja") || name == "tokenizer.model" ||
+         name == "merges.txt";
 }
 
 /// Regular files of the directory, by name; hidden ones are not the model's.
@@ -324,15 +332,18 @@ Result<Checkpoint> import_hf_directory(const std::string& directory) {
   if (auto mapped = map_tensors(*config, source, out.tensors, left_out); !mapped)
     return std::move(mapped).error().within(directory);
   CARAT_DO(out.reindex());
+  uint64_t others = 0;
   for (const std::string& name : files) {
     if (is_weights(name)) continue;
     std::error_code ec;
     const uint64_t size = fs::file_size(directory + "/" + name, ec);
-    if (ec || size > kSidecarLimit) {
+    const uint64_t limit = is_needed(name) ? kSidecarLimit : kOtherFilesLimit - others;
+    if (ec || size > limit) {
       left_out.push_back(name + " (a file too large to carry)");
       continue;
     }
     CARAT_TRY(std::string content, read_small_file(directory + "/" + name, kSidecarLimit));
+    if (!is_needed(name)) others += std::min<uint64_t>(content.size(), limit);
     out.file_bytes += content.size();
     out.files.push_back(directory + "/" + name);
     out.sidecars.emplace_back(name, std::move(content));

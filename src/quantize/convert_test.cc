@@ -78,6 +78,27 @@ TEST(Convert, ThroughAHuggingFaceDirectoryAndBack) {
   EXPECT_EQ(there->source_digest, back->source_digest) << "the same weights, whatever the container";
 }
 
+TEST(Convert, LargeFilesThatNothingReadsAreLeftOutAndNamed) {
+  Folder folder;
+  Runner runner;
+  const ConvertOptions to_hf{.container = Container::huggingface, .encoding = &encoding_f32()};
+  ASSERT_TRUE(convert(runner.context(), *open_model(kStories), folder / "hf", to_hf).ok());
+  for (const char* name : {"hf/a.png", "hf/b.png"})
+    std::ofstream(folder / name, std::ios::binary) << std::string(9 << 20, 'x');
+  const auto in = open_model(folder / "hf");
+  ASSERT_TRUE(in.ok()) << in.error().message;
+  for (const Container container : {Container::huggingface, Container::gguf}) {
+    const std::string out = folder / (container == Container::gguf ? "out.gguf" : "out");
+    const auto report =
+        convert(runner.context(), *in, out, {.container = container, .encoding = &encoding_f32()});
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    ASSERT_FALSE(report->notes.empty());
+    EXPECT_EQ(report->notes[0], "not carried: b.png (a file too large to carry)");
+  }
+  EXPECT_TRUE(std::filesystem::exists(folder / "out/a.png"));
+  EXPECT_TRUE(std::filesystem::exists(folder / "out/tokenizer.json"));
+}
+
 TEST(Convert, NarrowingIsMeasuredAndOverflowRefused) {
   Folder folder;
   Runner runner;

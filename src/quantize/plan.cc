@@ -46,6 +46,10 @@ Status measure(const Checkpoint& checkpoint, QuantizePlan& plan) {
   }
   plan.bits_per_weight = weights > 0 ? bits / weights : 0;
   plan.input_bytes = checkpoint.file_bytes;
+  if (checkpoint.container == "huggingface" && checkpoint.metadata.has("carat.import.left_out")) {
+    CARAT_TRY(const auto* left, checkpoint.metadata.strings_at("carat.import.left_out"));
+    plan.notes.push_back(fmt::format("not carried: {}", fmt::join(*left, ", ")));
+  }
   return {};
 }
 
