@@ -16,7 +16,8 @@ namespace carat {
 namespace {
 
 struct Options {
-  std::string in, out, to, container, rescale, widen;
+  std::string in, out, to, container;
+  std::optional<std::string> rescale, widen;
   bool resume = false, force = false;
 };
 
@@ -110,6 +111,7 @@ std::string report_text(const QuantizeReport& report, const Options& options) {
 }
 
 Status convert_verb_body(const Options& options, Invocation& run) {
+  if (options.out.empty()) return usage_error("name the output: carat convert IN OUT");
   ConvertOptions convert_options;
   convert_options.resume = options.resume;
   convert_options.discard_partial = options.force;
@@ -121,11 +123,11 @@ Status convert_verb_body(const Options& options, Invocation& run) {
         options.out);
   std::optional<Rescaling> rescaling;
   std::optional<WidenOptions> widening;
-  if (!options.rescale.empty()) {
-    CARAT_TRY(rescaling, parse_rescale(options.rescale));
+  if (options.rescale) {
+    CARAT_TRY(rescaling, parse_rescale(*options.rescale));
   }
-  if (!options.widen.empty()) {
-    CARAT_TRY(widening, parse_widen(options.widen));
+  if (options.widen) {
+    CARAT_TRY(widening, parse_widen(*options.widen));
   }
   CARAT_TRY(Checkpoint checkpoint, open_model(options.in));
   if (rescaling) {

@@ -160,7 +160,8 @@ std::string report_text(const QuantizeReport& report, const std::string& out_pat
   for (const auto& [name, g] : groups) {
     out += fmt::format("  {:<7} {:>4} tensor{}", name, g.tensors, g.tensors == 1 ? " " : "s");
     if (g.worst > 0)
-      out += fmt::format("  largest relative error {:.3g} ({})", g.worst, printable(g.worst_name));
+      out += fmt::format("  largest squared error {:.3g} of the squared weights ({})", g.worst,
+                         printable(g.worst_name));
     out += "\n";
   }
   if (report.underflows > 0) out += fmt::format("  {} small values became zero\n", report.underflows);

@@ -40,6 +40,9 @@ class Convert(Case):
         self.refuse(64, "convert", STORIES, out, "--container", "zip", says="gguf")
         self.refuse(64, "convert", STORIES, out, "--rescale", "x", says="--rescale")
         self.refuse(64, "convert", STORIES, out, "--rescale", "1:-1", says="--rescale")
+        self.refuse(64, "convert", STORIES, out, "--rescale", "", says="--rescale")
+        self.refuse(64, "convert", STORIES, out, "--widen", "", says="--widen")
+        self.refuse(64, "convert", STORIES, "", "--to", "f16", says="output")
         for widths in ("12", "64:7", "x", "128:16:256:9", "0", "99999999999999999999"):
             self.refuse(64, "convert", STORIES, out, "--widen", widths)
         copy = self.write("copy.gguf", read(STORIES))
