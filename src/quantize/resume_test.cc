@@ -98,6 +98,16 @@ TEST(Resume, AnotherSourceOrOtherOptionsAreRefused) {
   changed.tensors.back() = random_tensor("output.weight", changed.tensors.back().shape, 77, encoding_bf16());
   options.resume = true;
   EXPECT_EQ(quantize(runner.context(), changed, folder / "out.gguf", options).error().code, Code::usage);
+  // A change that no sample of the first and last bytes of a tensor sees.
+  changed = model();
+  std::vector<float> values = *changed.tensors[0].read_all();
+  values[values.size() / 2] += 1;
+  changed.tensors[0] =
+      tensor_of(changed.tensors[0].name, changed.tensors[0].shape, values, *changed.tensors[0].encoding);
+  const auto mixed = quantize(runner.context(), changed, folder / "out.gguf", options);
+  ASSERT_FALSE(mixed.ok());
+  EXPECT_EQ(mixed.error().code, Code::usage);
+  EXPECT_NE(mixed.error().message.find("has changed"), std::string::npos) << mixed.error().message;
   EXPECT_TRUE(quantize(runner.context(), model(), folder / "out.gguf", options).ok());
 }
 

@@ -89,6 +89,9 @@ class Stream {
   /// The next slab's place; false at the end of the last tensor.
   bool place_next(Slab& slab);
   Status read(Slab& slab);
+  /// Whether what an interrupted run finished came from this source. Its fingerprint samples the tensors;
+  /// only their digests, which the output will claim, tell two sources apart that differ between the samples.
+  Status check_taken_over();
   Status compute(Slab& slab);
   Status write(Slab& slab);
   void round(Slab& slab, const Rounder& rounder);
@@ -226,13 +229,29 @@ Status Stream::write(Slab& slab) {
   return {};
 }
 
+Status Stream::check_taken_over() {
+  Slab slab;
+  while (next_tensor_ < writer_.completed()) {
+    CARAT_DO(context_.check());
+    place_next(slab);
+    CARAT_DO(read(slab));
+    const Tensor& t = checkpoint_.tensors[slab.tensor];
+    t.data->release(slab.first, slab.rows);
+    if (slab.last && slab.record.source_sha256 != records_[slab.tensor].source_sha256)
+      return usage_error(
+          "{}: {} has changed since the interrupted run read it; throw that run's work away (--force)",
+          checkpoint_.source, t.name);
+    weights_done_ += static_cast<uint64_t>(slab.rows * t.columns());
+    context_.progress.update(weights_done_, t.name);
+  }
+  return {};
+}
+
 Status Stream::run(std::string_view stage) {
   uint64_t total = 0;
   for (const Tensor& t : checkpoint_.tensors) total += static_cast<uint64_t>(t.elements());
-  next_tensor_ = writer_.completed();
-  for (size_t i = 0; i < next_tensor_; ++i)
-    weights_done_ += static_cast<uint64_t>(checkpoint_.tensors[i].elements());
   context_.progress.begin(stage, "weights", total);
+  CARAT_DO(check_taken_over());
 
   Slab slabs[kSlabs];
   Belt free, to_compute, to_write;
