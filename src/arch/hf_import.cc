@@ -334,7 +334,12 @@ Result<Checkpoint> import_hf_directory(const std::string& directory) {
   CARAT_DO(out.reindex());
   uint64_t others = 0;
   for (const std::string& name : files) {
-    if (is_weights(name)) continue;
+    if (is_weights(name)) {
+      const bool read = std::ranges::find(source.files, directory + "/" + name) != source.files.end();
+      if (!read && !name.ends_with(".json"))
+        left_out.push_back(name + " (weights that are not this model's)");
+      continue;
+    }
     std::error_code ec;
     const uint64_t size = fs::file_size(directory + "/" + name, ec);
     const uint64_t limit = is_needed(name) ? kSidecarLimit : kOtherFilesLimit - others;

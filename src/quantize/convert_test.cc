@@ -78,6 +78,23 @@ TEST(Convert, ThroughAHuggingFaceDirectoryAndBack) {
   EXPECT_EQ(there->source_digest, back->source_digest) << "the same weights, whatever the container";
 }
 
+TEST(Convert, WeightsBesideTheModelsAreNamed) {
+  Folder folder;
+  Runner runner;
+  const ConvertOptions to_hf{.container = Container::huggingface, .encoding = &encoding_f32()};
+  ASSERT_TRUE(convert(runner.context(), *open_model(kStories), folder / "hf", to_hf).ok());
+  for (const char* name : {"hf/adapter_model.safetensors", "hf/model.onnx"})
+    std::ofstream(folder / name, std::ios::binary) << "weights";
+  const auto in = open_model(folder / "hf");
+  ASSERT_TRUE(in.ok()) << in.error().message;
+  const auto report = convert(runner.context(), *in, folder / "out.gguf", {});
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  ASSERT_FALSE(report->notes.empty());
+  EXPECT_EQ(report->notes[0],
+            "not carried: adapter_model.safetensors (weights that are not this model's), model.onnx (weights "
+            "that are not this model's)");
+}
+
 TEST(Convert, LargeFilesThatNothingReadsAreLeftOutAndNamed) {
   Folder folder;
   Runner runner;
