@@ -63,7 +63,9 @@ Status measure_gguf(const Checkpoint& checkpoint, Work& work) {
   if (const auto left = sidecars_left_out(checkpoint); !left.empty())
     plan.notes.push_back(
         fmt::format("not carried, because GGUF has no place for them: {}", fmt::join(left, ", ")));
-  CARAT_TRY(plan.output_bytes, gguf_file_size(plan.metadata, planned));
+  const auto bytes = gguf_file_size(plan.metadata, planned);
+  if (!bytes) return Error(bytes.error()).within(checkpoint.source);
+  plan.output_bytes = *bytes;
   return {};
 }
 
