@@ -148,6 +148,7 @@ TEST(Jinja, HostileTemplatesEndInAnError) {
           std::string("{% set n = namespace() %}{% set n.n = n %}{{ n.n.n|tojson }}"),
           std::string("{{ 1 // 0 }}"),
           std::string("{{ -9223372036854775807 - 2 }}"),
+          std::string("{{ 9223372036854775807|round(-1) }}"),
           std::string("{{ 99999999999999999999 }}"),
           std::string("{% for a, b in [1] %}{% endfor %}"),
           std::string("{{ 'unclosed }}"),

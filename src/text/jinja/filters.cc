@@ -172,6 +172,7 @@ Value round(Interpreter&, const Value& v, const Arguments& a) {
   if (digits < 0 || !std::isfinite(d)) {
     const double scale = std::pow(10.0, static_cast<double>(-digits));
     const double rounded = std::isfinite(d) ? std::nearbyint(d / scale) * scale : d;
+    if (integer && std::fabs(rounded) > 9.2e18) fail("an integer grows beyond 64 bits");
     return integer ? Value(static_cast<int64_t>(rounded)) : Value(rounded);
   }
   if (integer) return to_int(v, "");
