@@ -36,7 +36,9 @@ Result<Generation> Chat::reply(const Context& context, std::string user, const G
                                const OnPiece& on_piece) {
   messages_.push_back({"user", std::move(user)});
   auto answer = [&]() -> Result<Generation> {
-    CARAT_TRY(const std::vector<TokenId> tokens, encode_chat(*engine_->tokenizer(), *template_, messages_));
+    auto encoded = encode_chat(*engine_->tokenizer(), *template_, messages_);
+    if (!encoded) return std::move(encoded).error().within(engine_->checkpoint().source);
+    const std::vector<TokenId> tokens = *std::move(encoded);
     const auto [held, same] = std::mismatch(held_.begin(), held_.end(), tokens.begin(), tokens.end());
     // The last token is always computed anew: its logits are needed.
     reused_ = std::min<int64_t>(same - tokens.begin(), static_cast<int64_t>(tokens.size()) - 1);

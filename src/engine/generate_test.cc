@@ -153,6 +153,16 @@ TEST_F(GenerateTest, NeedsATokenizerAndOptionsInRange) {
   EXPECT_EQ(Chat::start(engine).error().code, Code::bad_data);
 }
 
+TEST_F(GenerateTest, ATemplatesRefusalNamesTheModel) {
+  Checkpoint c = checkpoint();
+  c.metadata.set("tokenizer.chat_template", Value::string("{{ raise_exception('no') }}"));
+  c.source = "model.gguf";
+  const auto chat = *Chat::start(*Engine::load(context_, std::move(c), {}));
+  const auto refused = chat->reply(context_, "Hello", greedy(1), [](std::string_view) { return true; });
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().message, "model.gguf: chat template: no");
+}
+
 TEST_F(GenerateTest, AnEmptyChatTemplateIsNone) {
   Checkpoint c = checkpoint();
   c.metadata.set("tokenizer.chat_template", Value::string(""));
