@@ -27,7 +27,7 @@ struct WeightRows {
 /// Activations rounded to int8 (docs/numerics.md); scales are repeated for every 32 columns of a group.
 /// columns is a multiple of 32.
 struct RoundedActivations {
-  int64_t tokens = 0, columns = 0;
+  int64_t tokens = 0, columns = 0, group = 0;
   const int8_t* codes = nullptr;    ///< [tokens, columns]
   const float* scales = nullptr;    ///< [tokens, columns / 32]
   const int32_t* sums16 = nullptr;  ///< [tokens, sum_stride]: sums of the codes of 16 columns each

@@ -28,7 +28,7 @@ RoundedActivations round_all(const KernelTable& k, ThreadPool& pool, const float
       k.round_activations(x + t * x_stride, columns, kGroup, codes + t * columns, scales + t * blocks,
                           sums + t * sum_stride, sums32 + t * sum_stride);
   });
-  return {tokens, columns, codes, scales, sums, sums32, sum_stride};
+  return {tokens, columns, kGroup, codes, scales, sums, sums32, sum_stride};
 }
 
 FloatActivations round_trip_all(const KernelTable& k, ThreadPool& pool, const float* x, int64_t x_stride,
@@ -54,12 +54,9 @@ struct Product {
   int64_t first_panel;  // of all targets' panels in one sequence
 };
 
-/// Panels that a thread takes at a time: enough work to hide the handing out, and at least 8 shares per
-/// thread so that uneven cores balance.
-int64_t panel_grain(int64_t panels, int64_t panel_bytes, int64_t tokens, int threads) {
-  const int64_t enough = std::max<int64_t>(1, (32 << 10) / std::max<int64_t>(1, panel_bytes * tokens));
-  return std::clamp<int64_t>(panels / (8 * threads), 1, enough);
-}
+/// Panels that a thread takes at a time: at least 8 shares per thread so that uneven cores balance, and as
+/// long runs of memory as that allows.
+int64_t panel_grain(int64_t panels, int threads) { return std::max<int64_t>(1, panels / (8 * threads)); }
 
 }  // namespace
 
@@ -130,7 +127,7 @@ void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
 
   thread_local std::vector<Product> products;
   products.clear();
-  int64_t panels = 0, bytes = 0;
+  int64_t panels = 0;
   bool any_32 = false, any_256 = false, any_float = false;
   for (const MatmulTarget& target : targets) {
     const size_t i = position(*target.weight.encoding);
@@ -142,7 +139,6 @@ void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
     any_float |= !rounded;
     products.push_back({&target, rounded ? k.quantized[i] : nullptr, group, k.exact[i], panels});
     panels += ceil_div(target.weight.rows, kPanelRows);
-    bytes += target.weight.rows * static_cast<int64_t>(target.weight.row_bytes);
   }
   if (panels == 0) return;
 
@@ -172,7 +168,7 @@ void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
         all[p].exact(rows, floats, y, all[p].target->y_stride);
     }
   };
-  pool.parallel_for(panels, panel_grain(panels, bytes / panels, tokens, pool.threads()), run);
+  pool.parallel_for(panels, panel_grain(panels, pool.threads()), run);
 }
 
 void rms_norm(const KernelTable& k, const float* x, const float* gain, float epsilon, int64_t rows, int64_t n,

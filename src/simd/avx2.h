@@ -5,6 +5,7 @@ namespace carat {
 namespace {
 
 struct Avx2Simd {
+  static constexpr bool kRegisters = true;
   static constexpr int kLanes = 16;
   static constexpr int kTokens = 4, kFloatTokens = 3, kAttentionRows = 6, kAttentionSums = 6;
   static constexpr bool kUnsignedDot = false;  // vpmaddubsw saturates where codes pass 127
@@ -92,6 +93,10 @@ struct Avx2Simd {
   static CARAT_ALWAYS_INLINE I shift_right_signed(I x) {
     return {_mm256_srai_epi32(x.low, n), _mm256_srai_epi32(x.high, n)};
   }
+  template <int j>
+  static CARAT_ALWAYS_INLINE I byte(I x) {
+    return and_i(shift_right<8 * j>(x), set_i(255));
+  }
   static CARAT_ALWAYS_INLINE I middle(I a, I b) { return or_i(shift_right<16>(a), shift_left<16>(b)); }
   static CARAT_ALWAYS_INLINE I table_lookup(const int8_t* table, I index) {
     const __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
@@ -173,6 +178,10 @@ struct Avx2Simd {
     return {_mm256_cvtph_ps(_mm256_castsi256_si128(packed)),
             _mm256_cvtph_ps(_mm256_extracti128_si256(packed, 1))};
   }
+  static CARAT_ALWAYS_INLINE void convert_f16(I x, F& low, F& high) {
+    low = convert_low_f16(x);
+    high = convert_low_f16(shift_right<16>(x));
+  }
   static CARAT_ALWAYS_INLINE void store_i8(I x, int8_t* p) {
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(x.low, x.high), 0xd8);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
@@ -193,10 +202,13 @@ struct Avx2Simd {
   static CARAT_ALWAYS_INLINE __m256i two_rows(const uint8_t* a, const uint8_t* b) {
     return _mm256_inserti128_si256(_mm256_castsi128_si256(load_128(a)), load_128(b), 1);
   }
-  static CARAT_ALWAYS_INLINE void eight_rows(const uint8_t* p, int64_t stride, __m256i* out) {
-    const __m256i x0 = two_rows(p, p + 4 * stride), x1 = two_rows(p + stride, p + 5 * stride);
-    const __m256i x2 = two_rows(p + 2 * stride, p + 6 * stride),
-                  x3 = two_rows(p + 3 * stride, p + 7 * stride);
+  /// Rows r .. r + 7.
+  template <int r>
+  static CARAT_ALWAYS_INLINE void eight_rows(const SixteenRows& rows, __m256i* out) {
+    const __m256i x0 = two_rows(rows.row<r>(), rows.row<r + 4>());
+    const __m256i x1 = two_rows(rows.row<r + 1>(), rows.row<r + 5>());
+    const __m256i x2 = two_rows(rows.row<r + 2>(), rows.row<r + 6>());
+    const __m256i x3 = two_rows(rows.row<r + 3>(), rows.row<r + 7>());
     const __m256i a = _mm256_unpacklo_epi32(x0, x1), b = _mm256_unpacklo_epi32(x2, x3);
     const __m256i c = _mm256_unpackhi_epi32(x0, x1), d = _mm256_unpackhi_epi32(x2, x3);
     out[0] = _mm256_unpacklo_epi64(a, b);
@@ -204,27 +216,32 @@ struct Avx2Simd {
     out[2] = _mm256_unpacklo_epi64(c, d);
     out[3] = _mm256_unpackhi_epi64(c, d);
   }
-  static CARAT_ALWAYS_INLINE void load_rows(const uint8_t* p, int64_t stride, I* out) {
+  static CARAT_ALWAYS_INLINE void load_rows(const SixteenRows& rows, I* out) {
     __m256i low[4], high[4];
-    eight_rows(p, stride, low);
-    eight_rows(p + 8 * stride, stride, high);
+    eight_rows<0>(rows, low);
+    eight_rows<8>(rows, high);
     CARAT_UNROLL
     for (int j = 0; j < 4; ++j) out[j] = {low[j], high[j]};
+  }
+  static CARAT_ALWAYS_INLINE void load_rows_64(const SixteenRows& rows, I* out) {
+    CARAT_UNROLL
+    for (int i = 0; i < 4; ++i) load_rows(rows + 16 * i, out + 4 * i);
   }
   static CARAT_ALWAYS_INLINE int32_t load_32(const void* p) {
     int32_t x;
     __builtin_memcpy(&x, p, 4);
     return x;
   }
-  static CARAT_ALWAYS_INLINE __m128i four_rows_32(const uint8_t* p, int64_t stride) {
-    __m128i y = _mm_cvtsi32_si128(load_32(p));
-    y = _mm_insert_epi32(y, load_32(p + stride), 1);
-    y = _mm_insert_epi32(y, load_32(p + 2 * stride), 2);
-    return _mm_insert_epi32(y, load_32(p + 3 * stride), 3);
+  template <int r>
+  static CARAT_ALWAYS_INLINE __m128i four_rows_32(const SixteenRows& rows) {
+    __m128i y = _mm_cvtsi32_si128(load_32(rows.row<r>()));
+    y = _mm_insert_epi32(y, load_32(rows.row<r + 1>()), 1);
+    y = _mm_insert_epi32(y, load_32(rows.row<r + 2>()), 2);
+    return _mm_insert_epi32(y, load_32(rows.row<r + 3>()), 3);
   }
-  static CARAT_ALWAYS_INLINE I load_rows_32(const uint8_t* p, int64_t stride) {
-    return {_mm256_setr_m128i(four_rows_32(p, stride), four_rows_32(p + 4 * stride, stride)),
-            _mm256_setr_m128i(four_rows_32(p + 8 * stride, stride), four_rows_32(p + 12 * stride, stride))};
+  static CARAT_ALWAYS_INLINE I load_rows_32(const SixteenRows& rows) {
+    return {_mm256_setr_m128i(four_rows_32<0>(rows), four_rows_32<4>(rows)),
+            _mm256_setr_m128i(four_rows_32<8>(rows), four_rows_32<12>(rows))};
   }
   static CARAT_ALWAYS_INLINE __m256 restore_order(__m256 x) {
     return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(x), 0xd8));

@@ -5,6 +5,7 @@ namespace carat {
 namespace {
 
 struct Avx512Simd {
+  static constexpr bool kRegisters = true;
   static constexpr int kLanes = 16;
   static constexpr int kTokens = 8, kFloatTokens = 8, kAttentionRows = 8, kAttentionSums = 24;
   static constexpr bool kUnsignedDot = true;  // vpdpbusd adds into 32 bits and cannot saturate
@@ -62,6 +63,13 @@ struct Avx512Simd {
   static CARAT_ALWAYS_INLINE I shift_right_signed(I x) {
     return _mm512_srai_epi32(x, n);
   }
+  template <int j>
+  static CARAT_ALWAYS_INLINE I byte(I x) {
+    return _mm512_shuffle_epi8(
+        x, _mm512_broadcast_i32x4(_mm_setr_epi32(
+               static_cast<int>(0xffffff00u) | j, static_cast<int>(0xffffff00u) | (4 + j),
+               static_cast<int>(0xffffff00u) | (8 + j), static_cast<int>(0xffffff00u) | (12 + j))));
+  }
   static CARAT_ALWAYS_INLINE I middle(I a, I b) {
     return _mm512_rol_epi32(_mm512_mask_blend_epi16(0x55555555u, a, b), 16);
   }
@@ -117,6 +125,14 @@ struct Avx512Simd {
                         _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   }
   static CARAT_ALWAYS_INLINE F convert_low_f16(I x) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x)); }
+  static CARAT_ALWAYS_INLINE void convert_f16(I x, F& low, F& high) {
+    alignas(64) static constexpr uint16_t kLowThenHigh[32] = {0,  2,  4,  6,  8,  10, 12, 14, 16, 18, 20,
+                                                              22, 24, 26, 28, 30, 1,  3,  5,  7,  9,  11,
+                                                              13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+    const I halves = _mm512_permutexvar_epi16(load_i(kLowThenHigh), x);
+    low = _mm512_cvtph_ps(_mm512_castsi512_si256(halves));
+    high = _mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1));
+  }
   static CARAT_ALWAYS_INLINE void store_i8(I x, int8_t* p) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x));
   }
@@ -132,42 +148,79 @@ struct Avx512Simd {
   static CARAT_ALWAYS_INLINE __m128i load_128(const uint8_t* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
-  static CARAT_ALWAYS_INLINE void load_rows(const uint8_t* p, int64_t stride, I* out) {
-    I x[4];  // x[r]: rows r, 4 + r, 8 + r, 12 + r, 16 bytes of each
-    CARAT_UNROLL
-    for (int r = 0; r < 4; ++r) {
-      const uint8_t* q = p + r * stride;
-      I y = _mm512_castsi128_si512(load_128(q));
-      y = _mm512_mask_broadcast_i32x4(y, 0x00f0, load_128(q + 4 * stride));
-      y = _mm512_mask_broadcast_i32x4(y, 0x0f00, load_128(q + 8 * stride));
-      x[r] = _mm512_mask_broadcast_i32x4(y, 0xf000, load_128(q + 12 * stride));
-    }
-    const I a = _mm512_unpacklo_epi32(x[0], x[1]), b = _mm512_unpacklo_epi32(x[2], x[3]);
-    const I c = _mm512_unpackhi_epi32(x[0], x[1]), d = _mm512_unpackhi_epi32(x[2], x[3]);
-    out[0] = _mm512_unpacklo_epi64(a, b);
-    out[1] = _mm512_unpackhi_epi64(a, b);
-    out[2] = _mm512_unpacklo_epi64(c, d);
-    out[3] = _mm512_unpackhi_epi64(c, d);
+  static CARAT_ALWAYS_INLINE __m256i two_rows(const uint8_t* a, const uint8_t* b) {
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(load_128(a)), load_128(b), 1);
   }
-  static CARAT_ALWAYS_INLINE I load_rows_32(const uint8_t* p, int64_t stride) {
-    __m128i x[4];
+  /// Rows r .. r + 7.
+  template <int r>
+  static CARAT_ALWAYS_INLINE void eight_rows(const SixteenRows& rows, __m256i* out) {
+    const __m256i x0 = two_rows(rows.row<r>(), rows.row<r + 4>());
+    const __m256i x1 = two_rows(rows.row<r + 1>(), rows.row<r + 5>());
+    const __m256i x2 = two_rows(rows.row<r + 2>(), rows.row<r + 6>());
+    const __m256i x3 = two_rows(rows.row<r + 3>(), rows.row<r + 7>());
+    const __m256i a = _mm256_unpacklo_epi32(x0, x1), b = _mm256_unpacklo_epi32(x2, x3);
+    const __m256i c = _mm256_unpackhi_epi32(x0, x1), d = _mm256_unpackhi_epi32(x2, x3);
+    out[0] = _mm256_unpacklo_epi64(a, b);
+    out[1] = _mm256_unpackhi_epi64(a, b);
+    out[2] = _mm256_unpacklo_epi64(c, d);
+    out[3] = _mm256_unpackhi_epi64(c, d);
+  }
+  static CARAT_ALWAYS_INLINE void load_rows(const SixteenRows& rows, I* out) {
+    // Halves of eight rows first: Zen 4 loads 16 bytes into a quarter of a 512-bit register once per cycle,
+    // into half of a 256-bit one twice.
+    __m256i low[4], high[4];
+    eight_rows<0>(rows, low);
+    eight_rows<8>(rows, high);
     CARAT_UNROLL
-    for (int r = 0; r < 4; ++r) {
-      const uint8_t* q = p + 4 * r * stride;
-      __m128i y = _mm_loadu_si32(q);
-      y = _mm_insert_epi32(y, load_32(q + stride), 1);
-      y = _mm_insert_epi32(y, load_32(q + 2 * stride), 2);
-      x[r] = _mm_insert_epi32(y, load_32(q + 3 * stride), 3);
+    for (int j = 0; j < 4; ++j) out[j] = _mm512_inserti64x4(_mm512_castsi256_si512(low[j]), high[j], 1);
+  }
+  /// Each row is read once, 64 bytes at a time: rows of floats often lie a multiple of 4,096 bytes apart, and
+  /// of sixteen lines that fall into one set of the first-level cache, eight are gone before the next piece.
+  static CARAT_ALWAYS_INLINE void load_rows_64(const SixteenRows& rows, I* out) {
+    I x[16];
+    load_each<0>(rows, x);
+    CARAT_UNROLL
+    for (int i = 0; i < 16; i += 4) {  // within every 128 bits: four rows by four dwords
+      const I a = _mm512_unpacklo_epi32(x[i], x[i + 1]), b = _mm512_unpacklo_epi32(x[i + 2], x[i + 3]);
+      const I c = _mm512_unpackhi_epi32(x[i], x[i + 1]), d = _mm512_unpackhi_epi32(x[i + 2], x[i + 3]);
+      x[i] = _mm512_unpacklo_epi64(a, b);
+      x[i + 1] = _mm512_unpackhi_epi64(a, b);
+      x[i + 2] = _mm512_unpacklo_epi64(c, d);
+      x[i + 3] = _mm512_unpackhi_epi64(c, d);
     }
-    I y = _mm512_castsi128_si512(x[0]);
-    y = _mm512_inserti32x4(y, x[1], 1);
-    y = _mm512_inserti32x4(y, x[2], 2);
-    return _mm512_inserti32x4(y, x[3], 3);
+    CARAT_UNROLL
+    for (int j = 0; j < 4; ++j) {  // the 128-bit parts of four such
+      const I a = _mm512_shuffle_i32x4(x[j], x[4 + j], 0x44), b = _mm512_shuffle_i32x4(x[j], x[4 + j], 0xee);
+      const I c = _mm512_shuffle_i32x4(x[8 + j], x[12 + j], 0x44);
+      const I d = _mm512_shuffle_i32x4(x[8 + j], x[12 + j], 0xee);
+      out[j] = _mm512_shuffle_i32x4(a, c, 0x88);
+      out[4 + j] = _mm512_shuffle_i32x4(a, c, 0xdd);
+      out[8 + j] = _mm512_shuffle_i32x4(b, d, 0x88);
+      out[12 + j] = _mm512_shuffle_i32x4(b, d, 0xdd);
+    }
+  }
+  template <int r>
+  static CARAT_ALWAYS_INLINE void load_each(const SixteenRows& rows, I* out) {
+    out[r] = load_i(rows.row<r>());
+    if constexpr (r < 15) load_each<r + 1>(rows, out);
   }
   static CARAT_ALWAYS_INLINE int32_t load_32(const void* p) {
     int32_t x;
     __builtin_memcpy(&x, p, 4);
     return x;
+  }
+  template <int r>
+  static CARAT_ALWAYS_INLINE __m128i four_rows_32(const SixteenRows& rows) {
+    __m128i y = _mm_cvtsi32_si128(load_32(rows.row<r>()));
+    y = _mm_insert_epi32(y, load_32(rows.row<r + 1>()), 1);
+    y = _mm_insert_epi32(y, load_32(rows.row<r + 2>()), 2);
+    return _mm_insert_epi32(y, load_32(rows.row<r + 3>()), 3);
+  }
+  static CARAT_ALWAYS_INLINE I load_rows_32(const SixteenRows& rows) {
+    I y = _mm512_castsi128_si512(four_rows_32<0>(rows));
+    y = _mm512_inserti32x4(y, four_rows_32<4>(rows), 1);
+    y = _mm512_inserti32x4(y, four_rows_32<8>(rows), 2);
+    return _mm512_inserti32x4(y, four_rows_32<12>(rows), 3);
   }
   static CARAT_ALWAYS_INLINE void load_pairs(const float* p, F& even, F& odd) {
     const I index = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -190,7 +243,10 @@ struct Avx512Simd {
   template <bool kSigned>
   static CARAT_ALWAYS_INLINE void dot_step(Dot& dot, I codes, const int8_t* a) {
     static_assert(!kSigned);
-    dot.sum = _mm512_dpbusd_epi32(dot.sum, codes, set_i(load_32(a)));
+    // The intrinsic with set_i(load_32(a)) becomes two instructions; GCC 12 does not fold the broadcast.
+    asm("vpdpbusd %2%{1to16%}, %1, %0"
+        : "+v"(dot.sum)
+        : "v"(codes), "m"(*reinterpret_cast<const int32_t*>(a)));
   }
   static CARAT_ALWAYS_INLINE void dot_fold(Dot&) {}
   static CARAT_ALWAYS_INLINE I dot_sum(const Dot& dot) { return dot.sum; }

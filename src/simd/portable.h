@@ -20,6 +20,8 @@ namespace carat {
 namespace {
 
 struct PortableSimd {
+  /// Lanes are held in registers: one token is best multiplied while weights are unpacked.
+  static constexpr bool kRegisters = false;
   static constexpr int kLanes = 16;
   /// Register blocking: tokens that one pass of a quantized product takes, and of a float product; rows that
   /// attention takes, and the most sums that it keeps for them.
@@ -127,6 +129,11 @@ struct PortableSimd {
     for (int32_t& e : x.v) e >>= n;
     return x;
   }
+  /// Byte j of each lane, 0..255.
+  template <int j>
+  static CARAT_ALWAYS_INLINE I byte(I x) {
+    return and_i(shift_right<8 * j>(x), set_i(255));
+  }
   /// Per lane: the upper half of a below the lower half of b.
   static CARAT_ALWAYS_INLINE I middle(I a, I b) { return or_i(shift_right<16>(a), shift_left<16>(b)); }
   /// Each of the 64 bytes of `index` (all < 16) replaced by that entry of the table.
@@ -203,6 +210,11 @@ struct PortableSimd {
     for (int i = 0; i < 16; ++i) r.v[i] = f16_to_float(static_cast<uint16_t>(x.v[i]));
     return r;
   }
+  /// Both halves of each lane.
+  static CARAT_ALWAYS_INLINE void convert_f16(I x, F& low, F& high) {
+    low = convert_low_f16(x);
+    high = convert_low_f16(shift_right<16>(x));
+  }
   /// The lanes, each within [-128, 127], as bytes; and as 16-bit numbers.
   static CARAT_ALWAYS_INLINE void store_i8(I x, int8_t* p) {
     for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(x.v[i]);
@@ -227,16 +239,26 @@ struct PortableSimd {
     return sum;
   }
 
-  /// Lane r of out[j]: bytes 4j .. 4j + 3 of the 16 bytes at p + r * stride.
-  static CARAT_ALWAYS_INLINE void load_rows(const uint8_t* p, int64_t stride, I* out) {
-    for (int r = 0; r < 16; ++r)
-      for (int j = 0; j < 4; ++j) std::memcpy(&out[j].v[r], p + r * stride + 4 * j, 4);
+  /// Lane r of out[j]: bytes 4j .. 4j + 3 of row r, of which 16 are read.
+  static CARAT_ALWAYS_INLINE void load_rows(const SixteenRows& rows, I* out) {
+    for_each_row(rows, [&](int r, const uint8_t* p) {
+      for (int j = 0; j < 4; ++j) std::memcpy(&out[j].v[r], p + 4 * j, 4);
+    });
   }
-  /// Lane r: the 4 bytes at p + r * stride.
-  static CARAT_ALWAYS_INLINE I load_rows_32(const uint8_t* p, int64_t stride) {
+  /// The same for 64 bytes, out[0] to out[15].
+  static CARAT_ALWAYS_INLINE void load_rows_64(const SixteenRows& rows, I* out) {
+    CARAT_UNROLL
+    for (int i = 0; i < 4; ++i) load_rows(rows + 16 * i, out + 4 * i);
+  }
+  /// Lane r: the first 4 bytes of row r.
+  static CARAT_ALWAYS_INLINE I load_rows_32(const SixteenRows& rows) {
     I out;
-    for (int r = 0; r < 16; ++r) std::memcpy(&out.v[r], p + r * stride, 4);
+    for_each_row(rows, [&](int r, const uint8_t* p) { std::memcpy(&out.v[r], p, 4); });
     return out;
+  }
+  template <class Body>
+  static CARAT_ALWAYS_INLINE void for_each_row(const SixteenRows& rows, Body&& body) {
+    for (int r = 0; r < 16; ++r) body(r, rows.row<0>() + r * rows.distance<1>());
   }
   /// 32 floats as those at even and those at odd places, and back.
   static CARAT_ALWAYS_INLINE void load_pairs(const float* p, F& even, F& odd) {

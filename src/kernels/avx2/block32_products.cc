@@ -3,6 +3,8 @@
 CARAT_BEGIN_AVX2
 #include "simd/avx2.h"
 //
+#include "kernels/generic/panel.h"
+//
 #include "kernels/generic/quantized_product.h"
 //
 #include "kernels/generic/unpack_block32.h"

@@ -3,6 +3,8 @@
 CARAT_BEGIN_AVX512
 #include "simd/avx512.h"
 //
+#include "kernels/generic/panel.h"
+//
 #include "kernels/generic/float_product.h"
 CARAT_END_TARGET
 

@@ -4,7 +4,7 @@
 // a panel of floats. The order, per output (docs/numerics.md): within a tile two fused sums, one over even
 // and one over odd columns, each from zero in column order; their sum is added to y, tile by tile.
 //
-// Included inside a target region, after generic/prelude.h and one simd/<isa>.h.
+// Included inside a target region, after generic/panel.h.
 
 namespace carat {
 namespace {
@@ -12,41 +12,30 @@ namespace {
 inline constexpr int64_t kFloatTile = 256;
 inline constexpr int64_t kFloatTokenBlock = 128;
 
-/// How 16 bytes of each row become panel columns of floats.
+/// How dword j of each row becomes columns of floats: sink.take<k>(column k of all rows).
 struct LoadF32 {
   static constexpr int kBytes = 4;
-  template <class S>
-  static CARAT_ALWAYS_INLINE void columns(const uint8_t* p, int64_t stride, float* panel) {
-    typename S::I x[4];
-    S::load_rows(p, stride, x);
-    CARAT_UNROLL
-    for (int j = 0; j < 4; ++j) S::store_i(x[j], panel + 16 * j);
+  template <class S, int j, class Sink>
+  static CARAT_ALWAYS_INLINE void columns(typename S::I x, Sink& sink) {
+    sink.template take<j>(S::from_bits(x));
   }
 };
 struct LoadBF16 {
   static constexpr int kBytes = 2;
-  template <class S>
-  static CARAT_ALWAYS_INLINE void columns(const uint8_t* p, int64_t stride, float* panel) {
-    typename S::I x[4];
-    S::load_rows(p, stride, x);
-    CARAT_UNROLL
-    for (int j = 0; j < 4; ++j) {
-      S::store_i(S::template shift_left<16>(x[j]), panel + 32 * j);
-      S::store_i(S::and_i(x[j], S::set_i(static_cast<int32_t>(0xffff0000u))), panel + 32 * j + 16);
-    }
+  template <class S, int j, class Sink>
+  static CARAT_ALWAYS_INLINE void columns(typename S::I x, Sink& sink) {
+    sink.template take<2 * j>(S::from_bits(S::template shift_left<16>(x)));
+    sink.template take<2 * j + 1>(S::from_bits(S::and_i(x, S::set_i(static_cast<int32_t>(0xffff0000u)))));
   }
 };
 struct LoadF16 {
   static constexpr int kBytes = 2;
-  template <class S>
-  static CARAT_ALWAYS_INLINE void columns(const uint8_t* p, int64_t stride, float* panel) {
-    typename S::I x[4];
-    S::load_rows(p, stride, x);
-    CARAT_UNROLL
-    for (int j = 0; j < 4; ++j) {
-      S::store(S::convert_low_f16(x[j]), panel + 32 * j);
-      S::store(S::convert_low_f16(S::template shift_right<16>(x[j])), panel + 32 * j + 16);
-    }
+  template <class S, int j, class Sink>
+  static CARAT_ALWAYS_INLINE void columns(typename S::I x, Sink& sink) {
+    typename S::F low, high;
+    S::convert_f16(x, low, high);
+    sink.template take<2 * j>(low);
+    sink.template take<2 * j + 1>(high);
   }
 };
 
@@ -54,10 +43,14 @@ template <class S, class Load>
 struct FloatProductOf {
   using F = typename S::F;
 
+  static constexpr int64_t kTileBytes = kFloatTile * Load::kBytes;
+  /// Rows of a copied tile lie in different sets of the first-level cache.
+  static constexpr int64_t kCopyStride = kFloatTile * 4 + 64;
+
   struct Working {
     alignas(64) float panel[kFloatTile * kPanelRows];  ///< [column, row]
     alignas(64) float sums[kFloatTokenBlock * kPanelRows];
-    alignas(64) uint8_t rows[kPanelRows * kFloatTile * 4];  ///< copied or decoded rows, others zero
+    alignas(64) uint8_t rows[kPanelRows * kCopyStride];  ///< copied or decoded rows, others zero
   };
 
   template <int T>
@@ -94,43 +87,117 @@ struct FloatProductOf {
     }
   }
 
-  static CARAT_ALWAYS_INLINE void unpack_tile(const uint8_t* p, int64_t stride, int64_t columns,
-                                              float* panel) {
-    constexpr int64_t kStep = 16 / Load::kBytes;
-    for (int64_t k = 0; k < columns; k += kStep)
-      Load::template columns<S>(p + k * Load::kBytes, stride, panel + 16 * k);
+  static constexpr int kPiece = 16 / Load::kBytes;  ///< columns in 16 bytes
+
+  struct PanelSink {
+    float* to;
+    template <int k>
+    CARAT_ALWAYS_INLINE void take(F column) {
+      S::store(column, to + 16 * k);
+    }
+    CARAT_ALWAYS_INLINE void advance(int64_t columns) { to += 16 * columns; }
+  };
+  /// The same sums as multiply<1>.
+  struct DotSink {
+    const float* x;
+    F even, odd;
+    template <int k>
+    CARAT_ALWAYS_INLINE void take(F column) {
+      F& sum = k % 2 == 0 ? even : odd;
+      sum = S::mul_add(column, S::set(x[k]), sum);
+    }
+    CARAT_ALWAYS_INLINE void advance(int64_t columns) { x += columns; }
+  };
+
+  /// The columns (a multiple of kPiece) of a tile at byte `at` of the rows, with requests for the next panel.
+  template <bool kAsk, class Sink>
+  static CARAT_ALWAYS_INLINE void load_columns(const SixteenRows& rows, int64_t at, int64_t columns,
+                                               Sink& sink) {
+    int64_t k = 0;
+    for (; k + 4 * kPiece <= columns; k += 4 * kPiece) {
+      const int64_t byte = at + k * Load::kBytes;
+      typename S::I x[16];
+      S::load_rows_64(rows + byte, x);
+      unrolled<16>([&](auto j) CARAT_INLINE_LAMBDA {
+        if constexpr (kAsk && j % 4 == 0) ask_for_next_panel<j / 4, 4, 64>(rows, next_panel(rows, byte));
+        Load::template columns<S, j>(x[j], sink);
+      });
+      sink.advance(4 * kPiece);
+    }
+    for (; k < columns; k += kPiece) {
+      typename S::I x[4];
+      S::load_rows(rows + (at + k * Load::kBytes), x);
+      unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA { Load::template columns<S, j>(x[j], sink); });
+      sink.advance(kPiece);
+    }
   }
 
-  /// Rows decoded by the encoding itself: slow for one token, no matter for many.
-  static CARAT_ALWAYS_INLINE void decode_tile(const WeightRows& w, int64_t column, int64_t columns,
-                                              Working& s) {
-    const int64_t block = column / w.encoding->block * w.encoding->block_bytes;
-    float* rows = reinterpret_cast<float*>(s.rows);
-    for (int r = 0; r < w.rows; ++r)
-      w.encoding->decode(w.data + r * w.row_bytes + block, rows + r * kFloatTile, columns);
-    unpack_tile(s.rows, kFloatTile * 4, columns, s.panel);
+  /// Rows of floats often lie a multiple of 2,048 bytes apart. Sixteen lines at that distance share one or
+  /// two sets of the first-level cache, which hold eight each, so that half of them are gone before they are
+  /// used up. Copying each row's part of the tile first, read in one go, is 1.7 times as fast (Zen 4, 4,096
+  /// bytes).
+  template <int r = 0>
+  static CARAT_ALWAYS_INLINE void copy_tile(const SixteenRows& rows, int64_t at, uint8_t* to) {
+    const uint8_t* row = rows.template row<r>() + at;
+    const uint8_t* in_next_panel = row + 2 * rows.template distance<8>();
+    for (int64_t i = 0; i < kTileBytes; i += 64) {
+      __builtin_prefetch(in_next_panel + i, 0, 2);
+      S::store_i(S::load_i(row + i), to + i);
+    }
+    if constexpr (r + 1 < kPanelRows) copy_tile<r + 1>(rows, at, to + kCopyStride);
+  }
+
+  template <class Sink>
+  static CARAT_ALWAYS_INLINE void load_tile(const SixteenRows& rows, bool crowded, int64_t at,
+                                            int64_t columns, Working& s, Sink& sink) {
+    if (crowded) {
+      copy_tile(rows, at, s.rows);
+      load_columns<false>(SixteenRows(s.rows, kCopyStride), 0, columns, sink);
+    } else {
+      load_columns<true>(rows, at, columns, sink);
+    }
+  }
+
+  /// Fills the panel from rows of an incomplete panel or tile, or from decoded ones.
+  template <bool kDecode>
+  static void unpack_copy(const WeightRows& w, int64_t column, int64_t columns, Working& s) {
+    for (int r = 0; r < w.rows; ++r) {
+      const uint8_t* row = w.data + r * w.row_bytes;
+      uint8_t* to = s.rows + r * kCopyStride;
+      if constexpr (kDecode)
+        w.encoding->decode(row + column / w.encoding->block * w.encoding->block_bytes,
+                           reinterpret_cast<float*>(to), columns);
+      else
+        __builtin_memcpy(to, row + column * Load::kBytes, static_cast<size_t>(columns * Load::kBytes));
+    }
+    PanelSink sink{s.panel};
+    load_columns<false>(SixteenRows(s.rows, kCopyStride), 0, (columns + kPiece - 1) / kPiece * kPiece, sink);
+  }
+
+  /// Columns whose tiles can be read in place.
+  template <bool kDecode>
+  static int64_t columns_in_place(const WeightRows& w) {
+    if (kDecode || w.rows < kPanelRows) return 0;
+    return w.columns % kPiece == 0 ? w.columns : w.columns / kFloatTile * kFloatTile;
   }
 
   template <bool kDecode>
-  static void run(const WeightRows& w, const FloatActivations& a, float* y, int64_t y_stride) {
+  static void run_many(const WeightRows& w, const FloatActivations& a, float* y, int64_t y_stride) {
     Working s;
-    if (kDecode || w.rows < kPanelRows || w.columns % 8 != 0) __builtin_memset(s.rows, 0, sizeof s.rows);
+    const int64_t in_place = columns_in_place<kDecode>(w);
+    if (in_place < w.columns) __builtin_memset(s.rows, 0, sizeof s.rows);
+    const SixteenRows rows(w.data, w.row_bytes);
+    const bool crowded = w.row_bytes % 2048 == 0;
     for (int64_t token = 0; token < a.tokens; token += kFloatTokenBlock) {
       const int64_t n = a.tokens - token < kFloatTokenBlock ? a.tokens - token : kFloatTokenBlock;
       for (int64_t t = 0; t < n; ++t) S::store(S::zero(), s.sums + 16 * t);
       for (int64_t column = 0; column < w.columns; column += kFloatTile) {
         const int64_t columns = w.columns - column < kFloatTile ? w.columns - column : kFloatTile;
-        const uint8_t* p = w.data + column * Load::kBytes;
-        if constexpr (kDecode) {
-          decode_tile(w, column, columns, s);
-        } else if (w.rows == kPanelRows && columns % 8 == 0) {
-          unpack_tile(p, w.row_bytes, columns, s.panel);
+        if (column < in_place) {
+          PanelSink sink{s.panel};
+          load_tile(rows, crowded, column * Load::kBytes, columns, s, sink);
         } else {
-          constexpr int64_t kRowBytes = kFloatTile * Load::kBytes;
-          for (int r = 0; r < w.rows; ++r)
-            __builtin_memcpy(s.rows + r * kRowBytes, p + r * w.row_bytes,
-                             static_cast<size_t>(columns * Load::kBytes));
-          unpack_tile(s.rows, kRowBytes, columns, s.panel);
+          unpack_copy<kDecode>(w, column, columns, s);
         }
         multiply_all<S::kFloatTokens>(s.panel, columns, a.x + token * a.stride + column, a.stride, 0, n,
                                       s.sums);
@@ -139,18 +206,47 @@ struct FloatProductOf {
         S::store_n(S::load(s.sums + 16 * t), y + (token + t) * y_stride, w.rows);
     }
   }
+
+  /// One token, whose products are taken from registers.
+  static void run_one(const WeightRows& w, const float* x, float* y) {
+    Working s;
+    const int64_t in_place = columns_in_place<false>(w);
+    if (in_place < w.columns) __builtin_memset(s.rows, 0, sizeof s.rows);
+    const SixteenRows rows(w.data, w.row_bytes);
+    const bool crowded = w.row_bytes % 2048 == 0;
+    S::store(S::zero(), s.sums);
+    for (int64_t column = 0; column < w.columns; column += kFloatTile) {
+      const int64_t columns = w.columns - column < kFloatTile ? w.columns - column : kFloatTile;
+      if (column < in_place) {
+        DotSink sink{x + column, S::zero(), S::zero()};
+        load_tile(rows, crowded, column * Load::kBytes, columns, s, sink);
+        S::store(S::add(S::load(s.sums), S::add(sink.even, sink.odd)), s.sums);
+      } else {
+        unpack_copy<false>(w, column, columns, s);
+        multiply<1>(s.panel, columns, x + column, 0, s.sums);
+      }
+    }
+    S::store_n(S::load(s.sums), y, w.rows);
+  }
+
+  static void run(const WeightRows& w, const FloatActivations& a, float* y, int64_t y_stride) {
+    if constexpr (S::kRegisters) {
+      if (a.tokens == 1) return run_one(w, a.x, y);
+    }
+    run_many<false>(w, a, y, y_stride);
+  }
 };
 
 template <class S>
 struct FloatProducts {
   static constexpr void add_to(KernelTable& table) {
-    for (FloatProduct& product : table.exact) product = &FloatProductOf<S, LoadF32>::template run<true>;
+    for (FloatProduct& product : table.exact) product = &FloatProductOf<S, LoadF32>::template run_many<true>;
     table.exact[std::integral_constant<size_t, AllEncodings::index_of<F32>()>::value] =
-        &FloatProductOf<S, LoadF32>::template run<false>;
+        &FloatProductOf<S, LoadF32>::run;
     table.exact[std::integral_constant<size_t, AllEncodings::index_of<F16>()>::value] =
-        &FloatProductOf<S, LoadF16>::template run<false>;
+        &FloatProductOf<S, LoadF16>::run;
     table.exact[std::integral_constant<size_t, AllEncodings::index_of<BF16>()>::value] =
-        &FloatProductOf<S, LoadBF16>::template run<false>;
+        &FloatProductOf<S, LoadBF16>::run;
   }
 };
 

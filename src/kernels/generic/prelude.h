@@ -16,4 +16,5 @@
 
 #include "encodings/all.h"
 #include "kernels/kernel_table.h"
+#include "simd/sixteen_rows.h"
 #include "simd/target.h"

@@ -2,19 +2,21 @@
 // E.
 //
 // Sixteen output rows lie side by side in the lanes, and columns are taken in tiles of 256. For many tokens a
-// tile is unpacked into a panel (codes of 4 columns per lane, one float scale and offset per leaf and lane)
+// tile is unpacked into a panel (codes of 4 columns per lane, one scale and offset per leaf and lane)
 // that stays in the first-level cache and meets all of them. For one token the same unpacking feeds the dot
 // products from registers, since storing the panel would cost more than the product (run_one). Both add up
 // in the same order. Panels that cover whole rows, and a kernel for single tokens that works along the
 // columns, were rejected: the second saves few instructions (what it gains by not transposing codes it pays
-// in sums over lanes) and would need a second order.
+// in sums over lanes) and, where leaves have float scales, would need a second order.
 //
-// The order, per output (docs/numerics.md): for each 32 columns b, in order,
-//   p = sum over the leaves l of b, in order:  scale_l * (exact integer sum)  + offset_l * (sum of codes of
-//   a) y = fma(p, activation scale of b, y)
-// where the first product rounds and every later one is an fma.
+// The order, per output (docs/numerics.md). Encodings with one level of scales, for each 32 columns in order:
+//   p = scale * (exact integer sum),  then p = fma(sum of codes of a, offset, p) if there are offsets
+//   y = fma(p, activation scale, y)
+// Encodings whose leaves have integer scales s (and t), for each group of activations (256 or 32 columns):
+//   p = d * (exact integer sum of s * leaf sums),  then p = fma(exact integer sum of t * sums of a, -m, p)
+//   y = fma(p, activation scale, y)
 //
-// Included inside a target region, after generic/prelude.h and one simd/<isa>.h.
+// Included inside a target region, after generic/panel.h.
 
 namespace carat {
 namespace {
@@ -48,8 +50,12 @@ struct CodeFacts {
   static_assert(E::kLeaf == 16 || E::kLeaf == 32);
   static_assert(kTileColumns % E::kBlock == 0);
   static_assert(!(kHasOffset && kZero != 0));  // one kind of leaf term is enough
-  /// Per leaf and token: the integer that the sum starts from, or the sum of activation codes as a float.
-  using Term = std::conditional_t<kHasOffset, float, int32_t>;
+  /// Scales and offsets of leaves are small integers (d and m belong to the block), or floats.
+  static constexpr bool kTwoLevel = E::kTwoLevel;
+  static_assert(!kTwoLevel || E::kBlock == kTileColumns);
+  static_assert(kTwoLevel || E::kLeaf == 32);
+  /// Per leaf and token: the integer that the sum starts from, or the sum of activation codes.
+  using Term = std::conditional_t<kHasOffset && !kTwoLevel, float, int32_t>;
   static constexpr bool kHasTerms = kHasOffset || kZero != 0;
 };
 
@@ -67,39 +73,28 @@ CARAT_ALWAYS_INLINE typename S::I look_up_levels(typename S::I codes) {
   return S::table_lookup(kTable.entry, codes);
 }
 
-/// body(integral_constant<int, i>) for i from 0 to n - 1, without a loop.
-template <class Body, int... i>
-CARAT_ALWAYS_INLINE void unrolled_over(Body&& body, std::integer_sequence<int, i...>) {
-  (body(std::integral_constant<int, i>{}), ...);
-}
-template <int n, class Body>
-CARAT_ALWAYS_INLINE void unrolled(Body&& body) {
-  unrolled_over(body, std::make_integer_sequence<int, n>{});
-}
-
+/// Of two-level encodings, offsets are the integers of four leaves, one per byte, [leaf / 4, row].
+template <class E>
 struct alignas(64) Panel {
-  uint8_t codes[kTileColumns * kPanelRows];      ///< [column / 4, row, column % 4]
-  float scale[kTileColumns / 16 * kPanelRows];   ///< [leaf, row]
-  float offset[kTileColumns / 16 * kPanelRows];  ///< [leaf, row]
+  using Parameter = std::conditional_t<E::kTwoLevel, int32_t, float>;
+  uint8_t codes[kTileColumns * kPanelRows];                ///< [column / 4, row, column % 4]
+  Parameter scale[kTileColumns / E::kLeaf * kPanelRows];   ///< [leaf, row]
+  Parameter offset[kTileColumns / E::kLeaf * kPanelRows];  ///< [leaf, row]
+  float d[kPanelRows], negative_m[kPanelRows];             ///< of two-level encodings
 };
 
 /// How a tile of E is unpacked, in groups of kGroup columns:
 ///   Unpack(rows, stride)   at the first of sixteen rows of kTileBytes readable bytes
 ///   codes<g>(sink)         hands over the codes of group g, in order of g: sink.take<k>(codes of columns
 ///                          4 k .. 4 k + 3 of the group); the k of one leaf come in ascending order
-///   scale<leaf>()          of the tile's leaf, valid after codes() of its group; offset<leaf>() where E has
-///                          offsets
+///   raise(k)               codes are handed over times 2 to this power, where they lie in their bytes; not
+///                          of encodings whose codes pass a table or have a zero point
+///   scale<leaf>()          of the tile's leaf, valid after codes() of its group
+///   offset<leaf>()         where E has offsets; of two-level encodings offsets<q>() with four leaves, as in
+///                          Panel, and
+///   d, negative_m          the factors of their integers
 template <class S, class E>
 struct Unpack;
-
-/// Asks for `bytes` bytes from `begin` on of every row of the panel that follows w, taken as one run of
-/// memory: sixteen rows are too many streams for a processor to notice by itself.
-CARAT_ALWAYS_INLINE void prefetch_next_panel(const WeightRows& w, int64_t begin, int64_t bytes) {
-  const uint8_t* next = w.data + kPanelRows * (w.row_bytes + begin);
-  for (int64_t at = 0; at < kPanelRows * bytes; at += 64) __builtin_prefetch(next + at, 0, 2);
-}
-/// Beyond this many tokens a panel is worked on longer than it takes to arrive.
-inline constexpr int64_t kPrefetchTokens = 16;
 
 template <class S, class E>
 struct QuantizedProductOf {
@@ -112,7 +107,7 @@ struct QuantizedProductOf {
   static constexpr int64_t kTileBytes = kTileColumns / E::kBlock * kBlockBytes;
 
   struct Working {
-    Panel panel;
+    Panel<E> panel;
     alignas(64) Term terms[kTokenBlock * 16];  ///< [token, leaf of the tile]
     alignas(64) float sums[kTokenBlock * kPanelRows];
     uint8_t rows[kPanelRows * kTileBytes];  ///< blocks of a panel of fewer than 16 rows, others zero
@@ -122,65 +117,179 @@ struct QuantizedProductOf {
   static constexpr int kGroups = int{kTileColumns} / Tile::kGroup;
   static constexpr int kGroupLeaves = Tile::kGroup / E::kLeaf;
 
-  struct PanelSink {
-    uint8_t* to;
+  /// Without the factor 2 to the power of `raise`.
+  template <int raise>
+  static CARAT_ALWAYS_INLINE I lowered(I x) {
+    if constexpr (raise > 0)
+      return S::template shift_right<raise>(x);
+    else
+      return x;
+  }
+
+  /// Requests for the next panel while group g is unpacked.
+  template <int g>
+  struct Ahead {
+    const SixteenRows& rows;
+    const uint8_t* next;
     template <int k>
-    CARAT_ALWAYS_INLINE void take(I codes) {
-      S::store_i(codes, to + 64 * k);
+    CARAT_ALWAYS_INLINE void ask() const {
+      constexpr int kBetween = 256 / Tile::kGroup;
+      if constexpr (k < 8 && k % kBetween == 0)
+        ask_for_next_panel<g * Tile::kGroup / 32 + k / kBetween, 8, kTileBytes>(rows, next);
     }
   };
 
-  static void unpack_tile(const uint8_t* p, int64_t stride, Panel& panel) {
-    Tile tile(p, stride);
+  template <int g>
+  struct PanelSink {
+    uint8_t* to;
+    Ahead<g> ahead;
+    template <int k>
+    CARAT_ALWAYS_INLINE void take(I codes) {
+      ahead.template ask<k>();
+      S::store_i(lowered<Tile::raise(k)>(codes), to + 64 * k);
+    }
+  };
+
+  static CARAT_ALWAYS_INLINE void store(F x, float* p) { S::store(x, p); }
+  static CARAT_ALWAYS_INLINE void store(I x, int32_t* p) { S::store_i(x, p); }
+
+  static void unpack_tile(const SixteenRows& rows, int64_t at, Panel<E>& panel) {
+    Tile tile(rows + at);
+    const uint8_t* next = next_panel(rows, at);
     unrolled<kGroups>([&](auto g) CARAT_INLINE_LAMBDA {
-      tile.template codes<g>(PanelSink{panel.codes + g * Tile::kGroup * kPanelRows});
+      tile.template codes<g>(PanelSink<g>{panel.codes + g * Tile::kGroup * kPanelRows, {rows, next}});
       unrolled<kGroupLeaves>([&](auto l) CARAT_INLINE_LAMBDA {
         constexpr int leaf = g * kGroupLeaves + l;
-        S::store(tile.template scale<leaf>(), panel.scale + kPanelRows * leaf);
-        if constexpr (Facts::kHasOffset)
+        store(tile.template scale<leaf>(), panel.scale + kPanelRows * leaf);
+        if constexpr (Facts::kHasOffset && !Facts::kTwoLevel)
           S::store(tile.template offset<leaf>(), panel.offset + kPanelRows * leaf);
       });
     });
+    if constexpr (Facts::kTwoLevel) {
+      S::store(tile.d, panel.d);
+      if constexpr (Facts::kHasOffset) {
+        S::store(tile.negative_m, panel.negative_m);
+        unrolled<E::kLeaves / 4>([&](auto q) CARAT_INLINE_LAMBDA {
+          S::store_i(tile.template offsets<q>(), panel.offset + kPanelRows * q);
+        });
+      }
+    }
   }
 
-  /// The dot products of one group with one token.
+  /// The dot products of group g with one token.
+  template <int g>
   struct DotSink {
     const int8_t* a;
-    typename S::Dot dot[kGroupLeaves];
+    Ahead<g> ahead;
+    typename S::Dot dot[kGroupLeaves], raised[kGroupLeaves];
     template <int k>
     CARAT_ALWAYS_INLINE void take(I codes) {
+      ahead.template ask<k>();
       constexpr int kSteps = E::kLeaf / 4, leaf = k / kSteps, step = k % kSteps;
       constexpr int kFold = S::template kFold<Facts::kLargest>;
-      S::template dot_step<Facts::kSigned>(dot[leaf], codes, a + 4 * k);
-      if constexpr ((step + 1) % kFold == 0 || step + 1 == kSteps) S::dot_fold(dot[leaf]);
+      constexpr bool kEnd = (step + 1) % kFold == 0 || step + 1 == kSteps;
+      if constexpr (S::kUnsignedDot && Tile::raise(k) > 0) {
+        S::template dot_step<false>(raised[leaf], codes, a + 4 * k);
+      } else {
+        S::template dot_step<Facts::kSigned>(dot[leaf], lowered<Tile::raise(k)>(codes), a + 4 * k);
+        if constexpr (kEnd) S::dot_fold(dot[leaf]);
+      }
     }
   };
 
-  /// Adds a tile's part to the sums of one token; a and scales point at the tile's first column.
-  static CARAT_ALWAYS_INLINE F multiply_one(const uint8_t* p, int64_t stride, const int8_t* a,
+  /// Sums of activation codes are split into 64 h + l, which fit bytes, so that four leaves' offsets meet
+  /// them in one dot product each: l of 16 leaves first, then h.
+  static CARAT_ALWAYS_INLINE I offset_sum(I total, I four_offsets, const Term* terms, int q) {
+    const int8_t* parts = reinterpret_cast<const int8_t*>(terms) + 4 * q;
+    typename S::Dot l = S::dot_start(0), h = S::dot_start(0);
+    S::template dot_step<false>(l, four_offsets, parts);
+    S::template dot_step<false>(h, four_offsets, parts + 16);
+    S::dot_fold(l);
+    S::dot_fold(h);
+    return S::add_i(total, S::add_i(S::dot_sum(l), S::template shift_left<6>(S::dot_sum(h))));
+  }
+  /// The leaves of four that lie in the 32 columns up to `end`, as a mask of their bytes.
+  static constexpr int32_t bytes_of_32(int end) {
+    const int last = end / E::kLeaf - 1;
+    return E::kLeaf == 32 ? static_cast<int32_t>(0xffu << 8 * (last % 4))
+                          : static_cast<int32_t>(0xffffu << 8 * (last % 4 - 1));
+  }
+
+  /// What a group of activations adds to a sum, from the exact integers of a two-level encoding.
+  static CARAT_ALWAYS_INLINE F part_of(I total, I offsets, F d, F negative_m) {
+    const F part = S::mul(S::convert(total), d);
+    if constexpr (Facts::kHasOffset)
+      return S::mul_add(S::convert(offsets), negative_m, part);
+    else
+      return part;
+  }
+
+  /// The power of two that all codes of a leaf carry until the end of the group of activations, or 0.
+  static constexpr int leaf_raise(int leaf) {
+    const int k = leaf % kGroupLeaves * E::kLeaf / 4;
+    const bool even = Tile::raise(k) == Tile::raise(k + E::kLeaf / 4 - 1);
+    return S::kUnsignedDot && Facts::kTwoLevel && even ? Tile::raise(k) : 0;
+  }
+
+  /// Adds the part of the tile at byte `at` of the rows to the sums of one token; a and scales point at the
+  /// tile's first column. kNarrow: activations are rounded in groups of 32, not 256.
+  template <bool kNarrow>
+  static CARAT_ALWAYS_INLINE F multiply_one(const SixteenRows& rows, int64_t at, const int8_t* a,
                                             const float* scales, const Term* terms, F y) {
-    Tile tile(p, stride);
+    Tile tile(rows + at);
+    const uint8_t* next = next_panel(rows, at);
+    [[maybe_unused]] I totals[4];  // by half the raise
+    unrolled<4>([&](auto i) CARAT_INLINE_LAMBDA { totals[i] = S::set_i(0); });
     unrolled<kGroups>([&](auto g) CARAT_INLINE_LAMBDA {
-      DotSink sink;
-      sink.a = a + g * Tile::kGroup;
+      DotSink<g> sink{a + g * Tile::kGroup, {rows, next}, {}, {}};
       unrolled<kGroupLeaves>([&](auto l) CARAT_INLINE_LAMBDA {
         sink.dot[l] = S::dot_start(Facts::kZero != 0 ? static_cast<int32_t>(terms[g * kGroupLeaves + l]) : 0);
+        sink.raised[l] = S::dot_start(0);
       });
       tile.template codes<g>(sink);
-      unrolled<Tile::kGroup / 32>([&](auto b) CARAT_INLINE_LAMBDA {
-        F part;
-        unrolled<32 / E::kLeaf>([&](auto l) CARAT_INLINE_LAMBDA {
-          constexpr int in_group = b * (32 / E::kLeaf) + l, leaf = g * kGroupLeaves + in_group;
-          const F sum = S::convert(S::dot_sum(sink.dot[in_group]));
-          const F scale = tile.template scale<leaf>();
-          part = l == 0 ? S::mul(sum, scale) : S::mul_add(sum, scale, part);
+      unrolled<kGroupLeaves>([&](auto l) CARAT_INLINE_LAMBDA {
+        constexpr int leaf = g * kGroupLeaves + l, columns = (leaf + 1) * E::kLeaf;
+        constexpr int kRaise = leaf_raise(leaf), kLastRaise = Tile::raise((l + 1) * (E::kLeaf / 4) - 1);
+        I sum = S::dot_sum(sink.dot[l]);
+        if constexpr (kRaise > 0)
+          sum = S::dot_sum(sink.raised[l]);
+        else if constexpr (S::kUnsignedDot && kLastRaise > 0)
+          sum = S::add_i(sum, S::template shift_right_signed<kLastRaise>(S::dot_sum(sink.raised[l])));
+        if constexpr (Facts::kTwoLevel) {
+          totals[kRaise / 2] = S::add_i(totals[kRaise / 2], S::mul_i(sum, tile.template scale<leaf>()));
+          if constexpr (columns == kTileColumns || (kNarrow && columns % 32 == 0)) {
+            I offsets = S::set_i(0);
+            if constexpr (Facts::kHasOffset && kNarrow)
+              offsets = offset_sum(
+                  offsets, S::and_i(tile.template offsets<leaf / 4>(), S::set_i(bytes_of_32(columns))), terms,
+                  leaf / 4);
+            else if constexpr (Facts::kHasOffset)
+              unrolled<E::kLeaves / 4>([&](auto q) CARAT_INLINE_LAMBDA {
+                offsets = offset_sum(offsets, tile.template offsets<q>(), terms, q);
+              });
+            I total = totals[0];
+            total = S::add_i(total, S::template shift_right_signed<2>(totals[1]));
+            total = S::add_i(total, S::template shift_right_signed<4>(totals[2]));
+            total = S::add_i(total, S::template shift_right_signed<6>(totals[3]));
+            y = S::mul_add(part_of(total, offsets, tile.d, negative_m_of(tile)),
+                           S::set(scales[columns / 32 - 1]), y);
+            unrolled<4>([&](auto i) CARAT_INLINE_LAMBDA { totals[i] = S::set_i(0); });
+          }
+        } else {
+          F part = S::mul(S::convert(sum), tile.template scale<leaf>());
           if constexpr (Facts::kHasOffset)
             part = S::mul_add(S::set(terms[leaf]), tile.template offset<leaf>(), part);
-        });
-        y = S::mul_add(part, S::set(scales[g * (Tile::kGroup / 32) + b]), y);
+          y = S::mul_add(part, S::set(scales[leaf]), y);
+        }
       });
     });
     return y;
+  }
+  static CARAT_ALWAYS_INLINE F negative_m_of(const Tile& tile) {
+    if constexpr (Facts::kHasOffset)
+      return tile.negative_m;
+    else
+      return S::zero();
   }
 
   static CARAT_ALWAYS_INLINE void leaf_terms(const RoundedActivations& a, int64_t column, int64_t token,
@@ -188,66 +297,106 @@ struct QuantizedProductOf {
     const int32_t* sums = (E::kLeaf == 16 ? a.sums16 : a.sums32) + token * a.sum_stride + column / E::kLeaf;
     for (int64_t t = 0; t < n; ++t) {
       const I sum = S::load_i(sums + t * a.sum_stride);
-      if constexpr (Facts::kHasOffset)
-        S::store(S::convert(sum), terms + 16 * t);
-      else
+      if constexpr (!Facts::kHasOffset) {
         S::store_i(S::mul_i(sum, S::set_i(-Facts::kZero)), terms + 16 * t);
+      } else if constexpr (Facts::kTwoLevel) {
+        int8_t* parts = reinterpret_cast<int8_t*>(terms + 16 * t);
+        S::store_i8(S::and_i(sum, S::set_i(63)), parts);
+        S::store_i8(S::template shift_right_signed<6>(sum), parts + 16);
+      } else {
+        S::store(S::convert(sum), terms + 16 * t);
+      }
     }
+  }
+
+  /// The integer sums of one leaf and T tokens.
+  template <int T>
+  static CARAT_ALWAYS_INLINE void dot_products(const uint8_t* codes, const int8_t* a, int64_t a_stride,
+                                               const Term* terms, I* sums) {
+    constexpr int kSteps = E::kLeaf / 4;
+    constexpr int kFold = S::template kFold<Facts::kLargest>;
+    typename S::Dot dot[T];
+    CARAT_UNROLL
+    for (int t = 0; t < T; ++t)
+      dot[t] = S::dot_start(Facts::kZero != 0 ? static_cast<int32_t>(terms[16 * t]) : 0);
+    CARAT_UNROLL
+    for (int step = 0; step < kSteps; ++step) {
+      const I c = S::load_i(codes + 64 * step);
+      CARAT_UNROLL
+      for (int t = 0; t < T; ++t) {
+        S::template dot_step<Facts::kSigned>(dot[t], c, a + t * a_stride + 4 * step);
+        if ((step + 1) % kFold == 0 || step + 1 == kSteps) S::dot_fold(dot[t]);
+      }
+    }
+    CARAT_UNROLL
+    for (int t = 0; t < T; ++t) sums[t] = S::dot_sum(dot[t]);
   }
 
   /// Adds one tile's part to the sums of T tokens. `a` and `scales` point at the tile's first column.
   template <int T>
-  static void multiply(const Panel& panel, int64_t columns, const RoundedActivations& activations,
+  static void multiply(const Panel<E>& panel, int64_t columns, const RoundedActivations& activations,
                        const int8_t* a, const float* scales, const Term* terms, float* sums) {
-    constexpr int kSteps = E::kLeaf / 4, kLeaves = 32 / E::kLeaf;
-    constexpr int kFold = S::template kFold<Facts::kLargest>;
     const int64_t a_stride = activations.columns, scale_stride = activations.columns / 32;
-    F y[T];
-    CARAT_UNROLL
-    for (int t = 0; t < T; ++t) y[t] = S::load(sums + 16 * t);
-    const uint8_t* codes = panel.codes;
-    for (int64_t b = 0; b < columns / 32; ++b) {
-      F p[T];
+    if constexpr (Facts::kTwoLevel) {
+      const bool narrow = activations.group == 32;
+      I total[T];
       CARAT_UNROLL
-      for (int l = 0; l < kLeaves; ++l) {
-        const int64_t leaf = b * kLeaves + l;
-        typename S::Dot dot[T];
+      for (int t = 0; t < T; ++t) total[t] = S::set_i(0);
+      for (int leaf = 0; leaf < E::kLeaves; ++leaf) {
+        I dot[T];
+        dot_products<T>(panel.codes + leaf * E::kLeaf * kPanelRows, a + leaf * E::kLeaf, a_stride,
+                        terms + leaf, dot);
+        const I scale = S::load_i(panel.scale + kPanelRows * leaf);
         CARAT_UNROLL
-        for (int t = 0; t < T; ++t)
-          dot[t] = S::dot_start(Facts::kZero != 0 ? static_cast<int32_t>(terms[16 * t + leaf]) : 0);
-        CARAT_UNROLL
-        for (int step = 0; step < kSteps; ++step) {
-          const I c = S::load_i(codes);
-          codes += 64;
+        for (int t = 0; t < T; ++t) total[t] = S::add_i(total[t], S::mul_i(dot[t], scale));
+        const int end = (leaf + 1) * E::kLeaf;
+        if (end == kTileColumns || (narrow && end % 32 == 0)) {
+          I offsets[T];
+          CARAT_UNROLL
+          for (int t = 0; t < T; ++t) offsets[t] = S::set_i(0);
+          if constexpr (Facts::kHasOffset)
+            for (int q = narrow ? leaf / 4 : 0; q <= leaf / 4; ++q) {
+              const I mask = S::set_i(narrow ? bytes_of_32(end) : -1);
+              const I four = S::and_i(S::load_i(panel.offset + kPanelRows * q), mask);
+              CARAT_UNROLL
+              for (int t = 0; t < T; ++t) offsets[t] = offset_sum(offsets[t], four, terms + 16 * t, q);
+            }
           CARAT_UNROLL
           for (int t = 0; t < T; ++t) {
-            S::template dot_step<Facts::kSigned>(dot[t], c,
-                                                 a + t * a_stride + 32 * b + E::kLeaf * l + 4 * step);
-            if ((step + 1) % kFold == 0 || step + 1 == kSteps) S::dot_fold(dot[t]);
+            const F part = part_of(total[t], offsets[t], S::load(panel.d), S::load(panel.negative_m));
+            const F scale_of_a = S::set(scales[t * scale_stride + end / 32 - 1]);
+            S::store(S::mul_add(part, scale_of_a, S::load(sums + 16 * t)), sums + 16 * t);
+            total[t] = S::set_i(0);
           }
         }
-        const F scale = S::load(panel.scale + 16 * leaf);
+      }
+    } else {
+      F y[T];
+      CARAT_UNROLL
+      for (int t = 0; t < T; ++t) y[t] = S::load(sums + 16 * t);
+      for (int64_t leaf = 0; leaf < columns / 32; ++leaf) {
+        I dot[T];
+        dot_products<T>(panel.codes + leaf * 32 * kPanelRows, a + leaf * 32, a_stride, terms + leaf, dot);
+        const F scale = S::load(panel.scale + kPanelRows * leaf);
+        F p[T];
         CARAT_UNROLL
-        for (int t = 0; t < T; ++t) {
-          const F sum = S::convert(S::dot_sum(dot[t]));
-          p[t] = l == 0 ? S::mul(sum, scale) : S::mul_add(sum, scale, p[t]);
-        }
+        for (int t = 0; t < T; ++t) p[t] = S::mul(S::convert(dot[t]), scale);
         if constexpr (Facts::kHasOffset) {
-          const F offset = S::load(panel.offset + 16 * leaf);
+          const F offset = S::load(panel.offset + kPanelRows * leaf);
           CARAT_UNROLL
           for (int t = 0; t < T; ++t) p[t] = S::mul_add(S::set(terms[16 * t + leaf]), offset, p[t]);
         }
+        CARAT_UNROLL
+        for (int t = 0; t < T; ++t) y[t] = S::mul_add(p[t], S::set(scales[t * scale_stride + leaf]), y[t]);
       }
       CARAT_UNROLL
-      for (int t = 0; t < T; ++t) y[t] = S::mul_add(p[t], S::set(scales[t * scale_stride + b]), y[t]);
+      for (int t = 0; t < T; ++t) S::store(y[t], sums + 16 * t);
     }
-    CARAT_UNROLL
-    for (int t = 0; t < T; ++t) S::store(y[t], sums + 16 * t);
   }
 
   /// Tokens [t, n) of a block, T at a time, the rest by halves.
   template <int T>
-  static CARAT_ALWAYS_INLINE void multiply_all(const Panel& panel, int64_t columns,
+  static CARAT_ALWAYS_INLINE void multiply_all(const Panel<E>& panel, int64_t columns,
                                                const RoundedActivations& a, int64_t first_token,
                                                int64_t column, int64_t t, int64_t n, const Term* terms,
                                                float* sums) {
@@ -260,32 +409,29 @@ struct QuantizedProductOf {
     }
   }
 
-  struct Rows {
-    const uint8_t* p;
-    int64_t stride;
-  };
-  /// Where sixteen rows of a whole tile can be read: in place, or, of an incomplete panel or tile, in a copy
-  /// padded with zeros.
-  static Rows tile_rows(const WeightRows& w, int64_t column, int64_t columns, Working& s) {
-    const uint8_t* p = w.data + column / E::kBlock * int64_t{sizeof(typename E::Block)};
-    if (w.rows == kPanelRows && columns == kTileColumns) return {p, w.row_bytes};
-    const int64_t bytes = columns / E::kBlock * int64_t{sizeof(typename E::Block)};
+  static constexpr int64_t bytes_of(int64_t columns) { return columns / E::kBlock * kBlockBytes; }
+
+  /// Of an incomplete panel or tile: a copy padded with zeros.
+  static void unpack_copy(const WeightRows& w, int64_t column, int64_t columns, Working& s) {
     __builtin_memset(s.rows, 0, sizeof s.rows);
     for (int r = 0; r < w.rows; ++r)
-      __builtin_memcpy(s.rows + r * kTileBytes, p + r * w.row_bytes, static_cast<size_t>(bytes));
-    return {s.rows, kTileBytes};
+      __builtin_memcpy(s.rows + r * kTileBytes, w.data + r * w.row_bytes + bytes_of(column),
+                       static_cast<size_t>(bytes_of(columns)));
+    unpack_tile(SixteenRows(s.rows, kTileBytes), 0, s.panel);
   }
 
   static void run_many(const WeightRows& w, const RoundedActivations& a, float* y, int64_t y_stride) {
     Working s;
+    const SixteenRows rows(w.data, w.row_bytes);
     for (int64_t token = 0; token < a.tokens; token += kTokenBlock) {
       const int64_t n = a.tokens - token < kTokenBlock ? a.tokens - token : kTokenBlock;
       for (int64_t t = 0; t < n; ++t) S::store(S::zero(), s.sums + 16 * t);
       for (int64_t column = 0; column < w.columns; column += kTileColumns) {
         const int64_t columns = w.columns - column < kTileColumns ? w.columns - column : kTileColumns;
-        if (a.tokens <= kPrefetchTokens) prefetch_next_panel(w, column / E::kBlock * kBlockBytes, kTileBytes);
-        const Rows rows = tile_rows(w, column, columns, s);
-        unpack_tile(rows.p, rows.stride, s.panel);
+        if (w.rows == kPanelRows && columns == kTileColumns)
+          unpack_tile(rows, bytes_of(column), s.panel);
+        else
+          unpack_copy(w, column, columns, s);
         if constexpr (Facts::kHasTerms) leaf_terms(a, column, token, n, s.terms);
         multiply_all<S::kTokens>(s.panel, columns, a, token, column, 0, n, s.terms, s.sums);
       }
@@ -294,32 +440,35 @@ struct QuantizedProductOf {
     }
   }
 
+  template <bool kNarrow>
   static void run_one(const WeightRows& w, const RoundedActivations& a, float* y) {
     Working s;
+    const SixteenRows rows(w.data, w.row_bytes);
     F sum = S::zero();
-    int64_t column = 0;
-    for (; column + kTileColumns <= w.columns; column += kTileColumns) {
-      prefetch_next_panel(w, column / E::kBlock * kBlockBytes, kTileBytes);
-      const Rows rows = tile_rows(w, column, kTileColumns, s);
+    const int64_t whole = w.rows == kPanelRows ? w.columns / kTileColumns * kTileColumns : 0;
+    for (int64_t column = 0; column < whole; column += kTileColumns) {
       if constexpr (Facts::kHasTerms) leaf_terms(a, column, 0, 1, s.terms);
-      sum = multiply_one(rows.p, rows.stride, a.codes + column, a.scales + column / 32, s.terms, sum);
+      sum = multiply_one<kNarrow>(rows, bytes_of(column), a.codes + column, a.scales + column / 32, s.terms,
+                                  sum);
     }
-    if (column < w.columns) {
-      const Rows rows = tile_rows(w, column, w.columns - column, s);
-      unpack_tile(rows.p, rows.stride, s.panel);
+    S::store(sum, s.sums);
+    for (int64_t column = whole; column < w.columns; column += kTileColumns) {
+      const int64_t columns = w.columns - column < kTileColumns ? w.columns - column : kTileColumns;
+      unpack_copy(w, column, columns, s);
       if constexpr (Facts::kHasTerms) leaf_terms(a, column, 0, 1, s.terms);
-      S::store(sum, s.sums);
-      multiply<1>(s.panel, w.columns - column, a, a.codes + column, a.scales + column / 32, s.terms, s.sums);
-      sum = S::load(s.sums);
+      multiply<1>(s.panel, columns, a, a.codes + column, a.scales + column / 32, s.terms, s.sums);
     }
-    S::store_n(sum, y, w.rows);
+    S::store_n(S::load(s.sums), y, w.rows);
   }
 
   static void run(const WeightRows& w, const RoundedActivations& a, float* y, int64_t y_stride) {
-    if (a.tokens == 1)
-      run_one(w, a, y);
-    else
-      run_many(w, a, y, y_stride);
+    if constexpr (S::kRegisters) {
+      if (a.tokens == 1) {
+        constexpr bool kMayBeNarrow = Facts::kTwoLevel;
+        return kMayBeNarrow && a.group == 32 ? run_one<kMayBeNarrow>(w, a, y) : run_one<false>(w, a, y);
+      }
+    }
+    run_many(w, a, y, y_stride);
   }
 };
 

@@ -6,17 +6,10 @@
 namespace carat {
 namespace {
 
-/// Byte j of each lane as a number.
+/// The 6-bit integer in the lower bits of byte j of each lane, sign-extended.
 template <class S, int j>
-CARAT_ALWAYS_INLINE typename S::F byte_of(typename S::I x) {
-  if constexpr (j == 3)
-    return S::convert(S::template shift_right<24>(x));
-  else
-    return S::convert(S::and_i(S::template shift_right<8 * j>(x), S::set_i(255)));
-}
-template <class S, int j>
-CARAT_ALWAYS_INLINE typename S::F signed_byte_of(typename S::I x) {
-  return S::convert(S::template shift_right_signed<24>(S::template shift_left<24 - 8 * j>(x)));
+CARAT_ALWAYS_INLINE typename S::I signed_6_bits(typename S::I x) {
+  return S::template shift_right_signed<26>(S::template shift_left<26 - 8 * j>(x));
 }
 
 template <class S>
@@ -36,6 +29,8 @@ struct Fields {
     if constexpr (from > 4) x = S::template shift_right<from - 4>(x);
     return S::and_i(x, S::set_i(0x30303030));
   }
+  /// Of 6-bit integers stored with 32 added: the same as signed numbers of 6 bits.
+  static CARAT_ALWAYS_INLINE I minus_32(I x) { return S::xor_i(x, S::set_i(0x20202020)); }
   static CARAT_ALWAYS_INLINE F negative(F x) { return S::sub(S::zero(), x); }
 
   /// Two bits of every byte at 2 k.
@@ -51,28 +46,28 @@ template <class S>
 struct SixBitPairs {
   using I = typename S::I;
   using F = typename S::F;
-  F d, min;
-  I scales[2], offsets[2];
+  F d, negative_m;
+  I scales[2], four_offsets[2];
 
-  CARAT_ALWAYS_INLINE SixBitPairs(const uint8_t* p, int64_t stride) {
+  CARAT_ALWAYS_INLINE explicit SixBitPairs(const SixteenRows& rows) {
     using Fs = Fields<S>;
     I x[4];
-    S::load_rows(p, stride, x);
+    S::load_rows(rows, x);
     d = S::convert_low_f16(x[0]);
-    min = Fs::negative(S::convert_low_f16(S::template shift_right<16>(x[0])));
+    negative_m = Fs::negative(S::convert_low_f16(S::template shift_right<16>(x[0])));
     const I six = S::set_i(0x3f3f3f3f);
     scales[0] = S::and_i(x[1], six);
     scales[1] = S::or_i(Fs::nibbles(x[3]), Fs::template pairs_to_4<6>(x[1]));
-    offsets[0] = S::and_i(x[2], six);
-    offsets[1] = S::or_i(Fs::template nibbles<4>(x[3]), Fs::template pairs_to_4<6>(x[2]));
+    four_offsets[0] = S::and_i(x[2], six);
+    four_offsets[1] = S::or_i(Fs::template nibbles<4>(x[3]), Fs::template pairs_to_4<6>(x[2]));
   }
   template <int leaf>
-  CARAT_ALWAYS_INLINE F scale() const {
-    return S::mul(d, byte_of<S, leaf % 4>(scales[leaf / 4]));
+  CARAT_ALWAYS_INLINE I scale() const {
+    return S::template byte<leaf % 4>(scales[leaf / 4]);
   }
-  template <int leaf>
-  CARAT_ALWAYS_INLINE F offset() const {
-    return S::mul(min, byte_of<S, leaf % 4>(offsets[leaf / 4]));
+  template <int q>
+  CARAT_ALWAYS_INLINE I offsets() const {
+    return four_offsets[q];
   }
 };
 
@@ -83,20 +78,19 @@ template <class S>
 struct Unpack<S, Q4_K> : SixBitPairs<S> {
   using I = typename S::I;
   static constexpr int kGroup = 64;
-  const uint8_t* p;
-  int64_t stride;
+  static constexpr int raise(int k) { return k < 8 ? 0 : 4; }
+  SixteenRows rows;
 
-  CARAT_ALWAYS_INLINE Unpack(const uint8_t* rows, int64_t row_stride)
-      : SixBitPairs<S>(rows, row_stride), p(rows), stride(row_stride) {}
+  CARAT_ALWAYS_INLINE explicit Unpack(const SixteenRows& tile) : SixBitPairs<S>(tile), rows(tile) {}
 
   template <int g, class Sink>
   CARAT_ALWAYS_INLINE void codes(Sink&& sink) {
     unrolled<2>([&](auto half) CARAT_INLINE_LAMBDA {
       I q[4];
-      S::load_rows(p + offsetof(Q4_K::Block, qs) + 32 * g + 16 * half, stride, q);
+      S::load_rows(rows + offsetof(Q4_K::Block, qs) + 32 * g + 16 * half, q);
       unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
         sink.template take<4 * half + j>(Fields<S>::nibbles(q[j]));
-        sink.template take<8 + 4 * half + j>(Fields<S>::template nibbles<4>(q[j]));
+        sink.template take<8 + 4 * half + j>(S::and_i(q[j], S::set_i(static_cast<int32_t>(0xf0f0f0f0u))));
       });
     });
   }
@@ -106,14 +100,13 @@ template <class S>
 struct Unpack<S, Q5_K> : SixBitPairs<S> {
   using I = typename S::I;
   static constexpr int kGroup = 64;
-  const uint8_t* p;
-  int64_t stride;
+  static constexpr int raise(int) { return 0; }
+  SixteenRows rows;
   I fifth[8];
 
-  CARAT_ALWAYS_INLINE Unpack(const uint8_t* rows, int64_t row_stride)
-      : SixBitPairs<S>(rows, row_stride), p(rows), stride(row_stride) {
-    S::load_rows(p + offsetof(Q5_K::Block, qh), stride, fifth);
-    S::load_rows(p + offsetof(Q5_K::Block, qh) + 16, stride, fifth + 4);
+  CARAT_ALWAYS_INLINE explicit Unpack(const SixteenRows& tile) : SixBitPairs<S>(tile), rows(tile) {
+    S::load_rows(rows + offsetof(Q5_K::Block, qh), fifth);
+    S::load_rows(rows + offsetof(Q5_K::Block, qh) + 16, fifth + 4);
   }
 
   /// Bit `from` of every byte, moved to bit 4.
@@ -128,7 +121,7 @@ struct Unpack<S, Q5_K> : SixBitPairs<S> {
   CARAT_ALWAYS_INLINE void codes(Sink&& sink) {
     unrolled<2>([&](auto half) CARAT_INLINE_LAMBDA {
       I q[4];
-      S::load_rows(p + offsetof(Q5_K::Block, qs) + 32 * g + 16 * half, stride, q);
+      S::load_rows(rows + offsetof(Q5_K::Block, qs) + 32 * g + 16 * half, q);
       unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
         const I bits = fifth[4 * half + j];
         sink.template take<4 * half + j>(S::or_i(Fields<S>::nibbles(q[j]), bit_to_4<2 * g>(bits)));
@@ -146,28 +139,28 @@ struct Unpack<S, Q6_K> {
   using Fs = Fields<S>;
   using Block = Q6_K::Block;
   static constexpr int kGroup = 128;
-  const uint8_t* p;
-  int64_t stride;
+  static constexpr int raise(int) { return 0; }
+  SixteenRows rows;
   F d;
   I scales[4];
 
-  CARAT_ALWAYS_INLINE Unpack(const uint8_t* rows, int64_t row_stride) : p(rows), stride(row_stride) {
+  CARAT_ALWAYS_INLINE explicit Unpack(const SixteenRows& tile) : rows(tile) {
     // d is the last field: its dword begins two bytes earlier.
-    d = S::convert_low_f16(S::template shift_right<16>(S::load_rows_32(p + offsetof(Block, d) - 2, stride)));
-    S::load_rows(p + offsetof(Block, scales), stride, scales);
+    d = S::convert_low_f16(S::template shift_right<16>(S::load_rows_32(rows + (offsetof(Block, d) - 2))));
+    S::load_rows(rows + offsetof(Block, scales), scales);
   }
   template <int leaf>
-  CARAT_ALWAYS_INLINE F scale() const {
-    return S::mul(d, signed_byte_of<S, leaf % 4>(scales[leaf / 4]));
+  CARAT_ALWAYS_INLINE I scale() const {
+    return S::template shift_right_signed<24>(S::template shift_left<24 - 8 * (leaf % 4)>(scales[leaf / 4]));
   }
 
   template <int g, class Sink>
   CARAT_ALWAYS_INLINE void codes(Sink&& sink) {
     unrolled<2>([&](auto half) CARAT_INLINE_LAMBDA {  // 16 bytes of each run of 32
       I low[4], next[4], high[4];
-      S::load_rows(p + offsetof(Block, ql) + 64 * g + 16 * half, stride, low);
-      S::load_rows(p + offsetof(Block, ql) + 64 * g + 32 + 16 * half, stride, next);
-      S::load_rows(p + offsetof(Block, qh) + 32 * g + 16 * half, stride, high);
+      S::load_rows(rows + offsetof(Block, ql) + 64 * g + 16 * half, low);
+      S::load_rows(rows + offsetof(Block, ql) + 64 * g + 32 + 16 * half, next);
+      S::load_rows(rows + offsetof(Block, qh) + 32 * g + 16 * half, high);
       unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
         constexpr int k = 4 * half + j;
         sink.template take<k>(S::or_i(Fs::nibbles(low[j]), Fs::template pairs_to_4<0>(high[j])));
@@ -188,39 +181,37 @@ struct Unpack<S, Q2_K> {
   using Fs = Fields<S>;
   using Block = Q2_K::Block;
   static constexpr int kGroup = 128;
-  const uint8_t* p;
-  int64_t stride;
-  F d, min;
+  static constexpr int raise(int k) { return k / 8 * 2; }
+  SixteenRows rows;
+  F d, negative_m;
   I pairs[4];  ///< per leaf one byte: scale, offset
 
-  CARAT_ALWAYS_INLINE Unpack(const uint8_t* rows, int64_t row_stride) : p(rows), stride(row_stride) {
-    const I parameters = S::load_rows_32(p + offsetof(Block, d), stride);
+  CARAT_ALWAYS_INLINE explicit Unpack(const SixteenRows& tile) : rows(tile) {
+    const I parameters = S::load_rows_32(rows + offsetof(Block, d));
     d = S::convert_low_f16(parameters);
-    min = Fs::negative(S::convert_low_f16(S::template shift_right<16>(parameters)));
-    S::load_rows(p + offsetof(Block, scales), stride, pairs);
+    negative_m = Fs::negative(S::convert_low_f16(S::template shift_right<16>(parameters)));
+    S::load_rows(rows + offsetof(Block, scales), pairs);
   }
   template <int leaf>
-  CARAT_ALWAYS_INLINE F scale() const {
-    const I s = S::template shift_right<8 * (leaf % 4)>(pairs[leaf / 4]);
-    return S::mul(d, S::convert(S::and_i(s, S::set_i(15))));
+  CARAT_ALWAYS_INLINE I scale() const {
+    return S::template byte<leaf % 4>(Fs::nibbles(pairs[leaf / 4]));
   }
-  template <int leaf>
-  CARAT_ALWAYS_INLINE F offset() const {
-    const I s = S::template shift_right<8 * (leaf % 4) + 4>(pairs[leaf / 4]);
-    return S::mul(min, S::convert(S::and_i(s, S::set_i(15))));
+  template <int q>
+  CARAT_ALWAYS_INLINE I offsets() const {
+    return Fs::template nibbles<4>(pairs[q]);
   }
 
   template <int g, class Sink>
   CARAT_ALWAYS_INLINE void codes(Sink&& sink) {
     unrolled<2>([&](auto half) CARAT_INLINE_LAMBDA {
       I q[4];
-      S::load_rows(p + offsetof(Block, qs) + 32 * g + 16 * half, stride, q);
+      S::load_rows(rows + offsetof(Block, qs) + 32 * g + 16 * half, q);
       unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
         constexpr int k = 4 * half + j;
-        sink.template take<k>(Fs::template crumbs<0>(q[j]));
-        sink.template take<k + 8>(Fs::template crumbs<1>(q[j]));
-        sink.template take<k + 16>(Fs::template crumbs<2>(q[j]));
-        sink.template take<k + 24>(Fs::template crumbs<3>(q[j]));
+        sink.template take<k>(S::and_i(q[j], S::set_i(0x03030303 << 0)));
+        sink.template take<k + 8>(S::and_i(q[j], S::set_i(0x03030303 << 2)));
+        sink.template take<k + 16>(S::and_i(q[j], S::set_i(0x03030303 << 4)));
+        sink.template take<k + 24>(S::and_i(q[j], S::set_i(static_cast<int32_t>(0xc0c0c0c0u))));
       });
     });
   }
@@ -233,29 +224,30 @@ struct Unpack<S, Q3_K> {
   using Fs = Fields<S>;
   using Block = Q3_K::Block;
   static constexpr int kGroup = 128;
-  const uint8_t* p;
-  int64_t stride;
+  static constexpr int raise(int) { return 0; }
+  SixteenRows rows;
   F d;
-  I scales[4];  ///< 6-bit integers plus 32
+  I scales[4];
   I mask[8];
 
-  CARAT_ALWAYS_INLINE Unpack(const uint8_t* rows, int64_t row_stride) : p(rows), stride(row_stride) {
+  CARAT_ALWAYS_INLINE explicit Unpack(const SixteenRows& tile) : rows(tile) {
     static_assert(offsetof(Block, scales) + 14 == sizeof(Block));
     // The last 16 bytes of the block: two of qs, the 12 scale bytes, d.
     I x[4];
-    S::load_rows(p + offsetof(Block, scales) - 2, stride, x);
+    S::load_rows(rows + (offsetof(Block, scales) - 2), x);
     d = S::convert_low_f16(S::template shift_right<16>(x[3]));
     const I a = S::middle(x[0], x[1]), b = S::middle(x[1], x[2]), c = S::middle(x[2], x[3]);
     scales[0] = S::or_i(Fs::nibbles(a), Fs::template pairs_to_4<0>(c));
     scales[1] = S::or_i(Fs::nibbles(b), Fs::template pairs_to_4<2>(c));
     scales[2] = S::or_i(Fs::template nibbles<4>(a), Fs::template pairs_to_4<4>(c));
     scales[3] = S::or_i(Fs::template nibbles<4>(b), Fs::template pairs_to_4<6>(c));
-    S::load_rows(p + offsetof(Block, hmask), stride, mask);
-    S::load_rows(p + offsetof(Block, hmask) + 16, stride, mask + 4);
+    unrolled<4>([&](auto i) CARAT_INLINE_LAMBDA { scales[i] = Fs::minus_32(scales[i]); });
+    S::load_rows(rows + offsetof(Block, hmask), mask);
+    S::load_rows(rows + offsetof(Block, hmask) + 16, mask + 4);
   }
   template <int leaf>
-  CARAT_ALWAYS_INLINE F scale() const {
-    return S::mul(d, S::sub(byte_of<S, leaf % 4>(scales[leaf / 4]), S::set(32)));
+  CARAT_ALWAYS_INLINE I scale() const {
+    return signed_6_bits<S, leaf % 4>(scales[leaf / 4]);
   }
 
   /// Two low bits at 2 k of q, the third at bit 4 g + k of the mask.
@@ -271,7 +263,7 @@ struct Unpack<S, Q3_K> {
   CARAT_ALWAYS_INLINE void codes(Sink&& sink) {
     unrolled<2>([&](auto half) CARAT_INLINE_LAMBDA {
       I q[4];
-      S::load_rows(p + offsetof(Block, qs) + 32 * g + 16 * half, stride, q);
+      S::load_rows(rows + offsetof(Block, qs) + 32 * g + 16 * half, q);
       unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
         constexpr int k = 4 * half + j;
         sink.template take<k>(code<g, 0>(q[j], mask[k]));
@@ -288,10 +280,10 @@ struct Unpack<S, IQ4_XS> {
   using I = typename S::I;
   using F = typename S::F;
   static constexpr int kGroup = 32;
-  const uint8_t* p;
-  int64_t stride;
+  static constexpr int raise(int) { return 0; }
+  SixteenRows rows;
   F d;
-  I scales[2];  ///< 6-bit integers plus 32
+  I scales[2];
 
   /// Integers of leaves 4 i .. 4 i + 3, one per byte: high bits from d_and_high, low bits from low.
   template <int i>
@@ -308,22 +300,22 @@ struct Unpack<S, IQ4_XS> {
     return S::or_i(result, S::and_i(S::template shift_left<22>(pairs), S::set_i(0x30000000)));
   }
 
-  CARAT_ALWAYS_INLINE Unpack(const uint8_t* rows, int64_t row_stride) : p(rows), stride(row_stride) {
+  CARAT_ALWAYS_INLINE explicit Unpack(const SixteenRows& tile) : rows(tile) {
     I x[4];
-    S::load_rows(p, stride, x);
+    S::load_rows(rows, x);
     d = S::convert_low_f16(x[0]);
-    scales[0] = four_scales<0>(x[0], x[1]);
-    scales[1] = four_scales<1>(x[0], x[1]);
+    scales[0] = Fields<S>::minus_32(four_scales<0>(x[0], x[1]));
+    scales[1] = Fields<S>::minus_32(four_scales<1>(x[0], x[1]));
   }
   template <int leaf>
-  CARAT_ALWAYS_INLINE F scale() const {
-    return S::mul(d, S::sub(byte_of<S, leaf % 4>(scales[leaf / 4]), S::set(32)));
+  CARAT_ALWAYS_INLINE I scale() const {
+    return signed_6_bits<S, leaf % 4>(scales[leaf / 4]);
   }
 
   template <int g, class Sink>
   CARAT_ALWAYS_INLINE void codes(Sink&& sink) {
     I q[4];
-    S::load_rows(p + offsetof(IQ4_XS::Block, qs) + 16 * g, stride, q);
+    S::load_rows(rows + offsetof(IQ4_XS::Block, qs) + 16 * g, q);
     unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
       sink.template take<j>(look_up_levels<S, IQ4_XS>(Fields<S>::nibbles(q[j])));
       sink.template take<j + 4>(look_up_levels<S, IQ4_XS>(Fields<S>::template nibbles<4>(q[j])));

@@ -28,21 +28,22 @@ struct Unpack {
   static constexpr bool kFifthBits = std::is_same_v<E, Q5_0> || std::is_same_v<E, Q5_1>;
   static_assert(kNibbles || kFifthBits || std::is_same_v<E, Q8_0>);
 
+  static constexpr bool kRaised = kNibbles && CodeFacts<S, E>::kAffine;
   static constexpr int kGroup = 32;
+  static constexpr int raise(int k) { return kRaised && k >= 4 ? 4 : 0; }
   static constexpr int kBytes = int{sizeof(Block)};
   static_assert(kBytes % 2 == 0);
 
-  const uint8_t* p;
-  int64_t stride;
+  SixteenRows rows;
   I run[8 * kBytes / 4];  ///< what has been read of the tile, 4 bytes of each row
 
-  CARAT_ALWAYS_INLINE Unpack(const uint8_t* rows, int64_t row_stride) : p(rows), stride(row_stride) {}
+  CARAT_ALWAYS_INLINE explicit Unpack(const SixteenRows& tile) : rows(tile) {}
 
   static constexpr int pieces(int groups) { return (groups * kBytes + 15) / 16; }
   template <int piece, int end>
   CARAT_ALWAYS_INLINE void read() {
     if constexpr (piece < end) {
-      S::load_rows(p + 16 * piece, stride, run + 4 * piece);
+      S::load_rows(rows + 16 * piece, run + 4 * piece);
       read<piece + 1, end>();
     }
   }
@@ -86,7 +87,9 @@ struct Unpack {
       const I nibble = S::set_i(0x0f0f0f0f);
       unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
         const I q = bytes<qs + 4 * j>();
-        I low = S::and_i(q, nibble), high = S::and_i(S::template shift_right<4>(q), nibble);
+        I low = S::and_i(q, nibble);
+        I high = kRaised ? S::and_i(q, S::template shift_left<4>(nibble))
+                         : S::and_i(S::template shift_right<4>(q), nibble);
         if constexpr (kFifthBits) {
           const I bits = bytes<g * kBytes + int{offsetof(Block, qs)} - 4>();  // qh
           low = S::or_i(low, fifth_bits<S, j>(bits));

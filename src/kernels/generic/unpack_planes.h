@@ -10,32 +10,53 @@ template <class S, class E>
 struct Unpack {
   using Facts = CodeFacts<S, E>;
   static constexpr int kGroup = 32;
-  Panel tile;
+  static constexpr int raise(int) { return 0; }
+  Panel<E> tile;
+  typename S::F d, negative_m;
 
-  Unpack(const uint8_t* rows, int64_t stride) {
+  explicit Unpack(const SixteenRows& rows) {
     for (int row = 0; row < kPanelRows; ++row)
       for (int b = 0; b < kTileColumns / E::kBlock; ++b) {
         typename E::Planes planes;
-        E::unpack(reinterpret_cast<const typename E::Block*>(rows + row * stride)[b], planes);
+        E::unpack(reinterpret_cast<const typename E::Block*>(rows.row<0>() + row * rows.distance<1>())[b],
+                  planes);
         for (int k = 0; k < E::kBlock; ++k) {
           const int level = E::level(planes.code[static_cast<size_t>(k)]);
           tile.codes[(b * E::kBlock + k) / 4 * 64 + row * 4 + k % 4] =
               static_cast<uint8_t>(level + Facts::kZero);
         }
         for (int leaf = 0; leaf < E::kLeaves; ++leaf) {
-          tile.scale[(b * E::kLeaves + leaf) * kPanelRows + row] = leaf_scale<E>(planes, leaf);
-          tile.offset[(b * E::kLeaves + leaf) * kPanelRows + row] = leaf_offset<E>(planes, leaf);
+          const int at = (b * E::kLeaves + leaf) * kPanelRows + row;
+          if constexpr (E::kTwoLevel)
+            tile.scale[at] = planes.scale[static_cast<size_t>(leaf)];
+          else
+            tile.scale[at] = leaf_scale<E>(planes, leaf);
+          if constexpr (Facts::kTwoLevel && Facts::kHasOffset)
+            reinterpret_cast<uint8_t*>(tile.offset + leaf / 4 * kPanelRows + row)[leaf % 4] =
+                planes.min[static_cast<size_t>(leaf)];
+          else if constexpr (Facts::kHasOffset)
+            tile.offset[at] = leaf_offset<E>(planes, leaf);
         }
+        tile.d[row] = f16_to_float(planes.d);
+        tile.negative_m[row] = -f16_to_float(planes.m);
       }
+    d = S::load(tile.d);
+    negative_m = S::load(tile.negative_m);
   }
 
+  static typename S::F load(const float* p) { return S::load(p); }
+  static typename S::I load(const int32_t* p) { return S::load_i(p); }
   template <int leaf>
-  typename S::F scale() const {
-    return S::load(tile.scale + kPanelRows * leaf);
+  auto scale() const {
+    return load(tile.scale + kPanelRows * leaf);
   }
   template <int leaf>
-  typename S::F offset() const {
-    return S::load(tile.offset + kPanelRows * leaf);
+  auto offset() const {
+    return load(tile.offset + kPanelRows * leaf);
+  }
+  template <int q>
+  auto offsets() const {
+    return load(tile.offset + kPanelRows * q);
   }
   template <int g, class Sink>
   void codes(Sink&& sink) {

@@ -3,6 +3,8 @@
 //
 #include "simd/portable.h"
 //
+#include "kernels/generic/panel.h"
+//
 namespace carat {
 namespace {
 void hide(PortableSimd::I& x) { __asm__("" : "+m"(x)); }

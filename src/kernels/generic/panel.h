@@ -1,0 +1,43 @@
+// What the products with rounded and with float activations share.
+//
+// Included inside a target region, after generic/prelude.h and one simd/<isa>.h.
+
+namespace carat {
+namespace {
+
+/// body(integral_constant<int, i>) for i from 0 to n - 1, without a loop.
+template <class Body, int... i>
+CARAT_ALWAYS_INLINE void unrolled_over(Body&& body, std::integer_sequence<int, i...>) {
+  (body(std::integral_constant<int, i>{}), ...);
+}
+template <int n, class Body>
+CARAT_ALWAYS_INLINE void unrolled(Body&& body) {
+  unrolled_over(body, std::make_integer_sequence<int, n>{});
+}
+
+/// Asks for a share of the sixteen rows that follow a panel's, while the panel is worked on: step `step` of
+/// kSteps within a tile of kBytes per row. `next` is next_panel() of that tile.
+///
+/// The rows are asked for as eight runs of two each, in step with the panel's own tiles, and not further
+/// ahead. On Zen 4, kernels that compute as fast as the memory delivers then read 21 to 22 GB/s where nothing
+/// but reading reaches 22.5; one run reads 17 to 19 (it waits for one page after the other), no requests 9,
+/// requests into the first-level cache 8, lanes that lie far apart, so that the processor itself sees sixteen
+/// runs, 15. Requests in bursts of 26 instead of 8 cost a quarter: a core holds few at a time.
+template <int step, int kSteps, int kBytes>
+CARAT_ALWAYS_INLINE void ask_for_next_panel(const SixteenRows& rows, const uint8_t* next) {
+  constexpr int kLines = (2 * kBytes + 63) / 64;
+  unrolled<kLines>([&](auto line) CARAT_INLINE_LAMBDA {
+    if constexpr (line * kSteps / kLines == step)
+      unrolled<8>([&](auto run) CARAT_INLINE_LAMBDA {
+        __builtin_prefetch(next + rows.distance<2 * run>() + 64 * line, 0, 2);
+      });
+  });
+}
+/// What is to be asked for at byte `at` of the rows. Behind a matrix that is often the next one, else nothing
+/// that a request could harm.
+CARAT_ALWAYS_INLINE const uint8_t* next_panel(const SixteenRows& rows, int64_t at) {
+  return rows.row<8>() + rows.distance<8>() + 2 * at;
+}
+
+}  // namespace
+}  // namespace carat
