@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "quantize/stream.h"
 #include "quantize/testing.h"
 
 namespace carat {
@@ -54,6 +55,35 @@ TEST(Resume, AfterCancellationAtEveryMomentTheBytesAreTheSame) {
     EXPECT_FALSE(std::filesystem::exists(out + ".partial"));
     EXPECT_FALSE(std::filesystem::exists(out + ".journal"));
   }
+}
+
+/// Is told to stop while it rounds, and leaves the rest undone as rounders then do.
+class StoppedRounder final : public Rounder {
+ public:
+  explicit StoppedRounder(Cancellation& cancellation) : cancellation_(cancellation) {}
+  std::string_view name() const override { return "stopped"; }
+  bool supports(const Encoding&) const override { return true; }
+  RoundingError round(const Context&, const KernelTable&, const Encoding&, const SourceRows&,
+                      std::span<const float>, uint8_t*) const override {
+    cancellation_.request();
+    return {};
+  }
+
+ private:
+  Cancellation& cancellation_;
+};
+
+TEST(Resume, ATensorWhoseRoundingWasStoppedIsNotRecorded) {
+  Runner runner;
+  const StoppedRounder rounder(runner.cancellation);
+  auto work = plan_work(model(), options_for("Q4_K_M"));
+  ASSERT_TRUE(work.ok()) << work.error().message;
+  for (const Rounder*& r : work->rounders) r = &rounder;
+  std::vector<TensorRecord> records;
+  const Status status = measure_tensors(runner.context(), "test", model(), *work, records);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.error().code, Code::interrupted);
+  EXPECT_TRUE(records.empty());
 }
 
 TEST(Resume, TakesOverFinishedTensors) {

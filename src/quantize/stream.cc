@@ -290,8 +290,8 @@ Status Stream::run(std::string_view stage) {
     });
   });
   const Status computed = pass(to_compute, to_write, [&](Slab& slab) -> Result<bool> {
-    CARAT_DO(context_.check());
     CARAT_DO(compute(slab));
+    CARAT_DO(context_.check());  // afterwards: a rounder that is told to stop leaves the rest undone
     const Tensor& t = checkpoint_.tensors[slab.tensor];
     weights_done_ += static_cast<uint64_t>(slab.rows * t.columns());
     context_.progress.update(weights_done_, t.name);
