@@ -18,9 +18,11 @@ import argparse
 import csv
 import ctypes
 import datetime
+import glob
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -185,12 +187,38 @@ def install(args):
         if not os.path.exists(python):
             subprocess.run([sys.executable, "-m", "venv", os.path.join(args.peers, engine)], check=True)
         module = package.replace("-python", "").replace("-", "_")  # llama_cpp, ik_llama_cpp
-        has = subprocess.run([python, "-c", f"import {module}"], capture_output=True)
+        has = subprocess.run([python, "-c", f"import {module}"], capture_output=True,
+                             env=environment_of(args, engine))
         if has.returncode == 0:
             continue
-        environment = dict(os.environ, CMAKE_ARGS="-DGGML_NATIVE=ON")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-binary", package, package, "numpy"], check=True,
-                       env=environment)
+        with tempfile.TemporaryDirectory() as folder:
+            build = [python, "-m", "pip"]
+            subprocess.run([*build, "download", "--quiet", "--no-binary", package, "--no-deps", "-d", folder, package],
+                           check=True)
+            shutil.unpack_archive(os.path.join(folder, os.listdir(folder)[0]), folder)
+            source = next(e.path for e in os.scandir(folder) if e.is_dir())
+            if engine == "ik_llama.cpp":
+                complete_ik_source(source)
+            # ik_llama.cpp's attention kernels for every pair of cache types take an hour to compile and are not used.
+            environment = dict(os.environ, CMAKE_ARGS="-DGGML_NATIVE=ON -DGGML_IQK_FA_ALL_QUANTS=OFF", CXXFLAGS="-w")
+            subprocess.run([*build, "install", "--quiet", source, "numpy"], check=True, env=environment)
+
+
+def complete_ik_source(source):
+    """The package's 0.1.5 source lacks one file of its build, which records who built it."""
+    path = os.path.join(source, "vendor", "ik_llama.cpp", "common", "cmake", "build-info-gen-cpp.cmake")
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as out:
+            for name, value in (("NUMBER", 0), ("COMMIT", "unknown"), ("COMPILER", "unknown"), ("TARGET", "unknown")):
+                out.write(f'set(BUILD_{name} "{value}")\n')
+            out.write("configure_file(common/build-info.cpp.in common/build-info.cpp)\n")
+
+
+def environment_of(args, engine):
+    """ik_llama.cpp's libraries do not find each other by themselves."""
+    folders = glob.glob(os.path.join(args.peers, engine, "lib", "python*", "site-packages", "*llama_cpp", "lib"))
+    return dict(os.environ, LD_LIBRARY_PATH=":".join(folders + [os.environ.get("LD_LIBRARY_PATH", "")]))
 
 
 def version_of(args, engine):
@@ -203,7 +231,7 @@ def version_of(args, engine):
 
 def run_peer(args, engine, job):
     command = [python_of(args.peers, engine), os.path.abspath(__file__), "worker", json.dumps(job)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment_of(args, engine))
     if done.returncode != 0 or not done.stdout:
         print(f"{engine} failed on {job['model']}: {done.stderr.strip()[-300:]}", file=sys.stderr)
         return None
