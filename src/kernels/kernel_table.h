@@ -14,6 +14,8 @@ namespace carat {
 
 /// Output rows that a product computes side by side.
 inline constexpr int kPanelRows = 16;
+/// Columns that are unpacked at a time.
+inline constexpr int64_t kTileColumns = 256;
 
 /// Up to kPanelRows rows of a weight matrix.
 struct WeightRows {
@@ -28,7 +30,10 @@ struct WeightRows {
 /// columns is a multiple of 32.
 struct RoundedActivations {
   int64_t tokens = 0, columns = 0, group = 0;
-  const int8_t* codes = nullptr;    ///< [tokens, columns]
+  /// [ceil(columns / kTileColumns), tokens, kTileColumns]: the tokens that meet a tile of weights lie side by
+  /// side. As rows of their own, they would share a few sets of the first-level cache whenever columns are a
+  /// multiple of 2,048.
+  const int8_t* codes = nullptr;
   const float* scales = nullptr;    ///< [tokens, columns / 32]
   const int32_t* sums16 = nullptr;  ///< [tokens, sum_stride]: sums of the codes of 16 columns each
   const int32_t* sums32 = nullptr;  ///< the same for 32 columns
@@ -97,9 +102,10 @@ struct KernelTable {
   FloatProduct exact[AllEncodings::kCount] = {};
 
   /// One row of n = 32 i columns, rounded in groups of `group` columns (a multiple of 32); sums16 has n / 16,
-  /// scales and sums32 n / 32 entries.
-  void (*round_activations)(const float* x, int64_t n, int64_t group, int8_t* codes, float* scales,
-                            int32_t* sums16, int32_t* sums32) = nullptr;
+  /// scales and sums32 n / 32 entries. Codes of kTileColumns columns lie together, the next at
+  /// `tile_stride`.
+  void (*round_activations)(const float* x, int64_t n, int64_t group, int8_t* codes, int64_t tile_stride,
+                            float* scales, int32_t* sums16, int32_t* sums32) = nullptr;
   /// What round_activations keeps of one row, as floats; n need not be a multiple of the group.
   void (*round_trip)(const float* x, int64_t n, int64_t group, float* out) = nullptr;
 

@@ -19,14 +19,14 @@ RoundedActivations round_all(const KernelTable& k, ThreadPool& pool, const float
                              int64_t tokens, int64_t columns) {
   const int64_t blocks = columns / 32;
   const int64_t sum_stride = 2 * blocks + 16;
-  int8_t* codes = scratch<int8_t, kGroup>(tokens * columns);
+  int8_t* codes = scratch<int8_t, kGroup>(tokens * ceil_div(columns, kTileColumns) * kTileColumns);
   float* scales = scratch<float, kGroup>(tokens * blocks);
   int32_t* sums = scratch<int32_t, kGroup>(2 * tokens * sum_stride);
   int32_t* sums32 = sums + tokens * sum_stride;
   pool.parallel_for(tokens, rounding_grain(columns), [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t)
-      k.round_activations(x + t * x_stride, columns, kGroup, codes + t * columns, scales + t * blocks,
-                          sums + t * sum_stride, sums32 + t * sum_stride);
+      k.round_activations(x + t * x_stride, columns, kGroup, codes + t * kTileColumns, tokens * kTileColumns,
+                          scales + t * blocks, sums + t * sum_stride, sums32 + t * sum_stride);
   });
   return {tokens, columns, kGroup, codes, scales, sums, sums32, sum_stride};
 }

@@ -46,6 +46,7 @@ struct Avx512Simd {
   static CARAT_ALWAYS_INLINE I add_i(I a, I b) { return _mm512_add_epi32(a, b); }
   static CARAT_ALWAYS_INLINE I sub_i(I a, I b) { return _mm512_sub_epi32(a, b); }
   static CARAT_ALWAYS_INLINE I mul_i(I a, I b) { return _mm512_mullo_epi32(a, b); }
+  static CARAT_ALWAYS_INLINE I mul_16(I a, I b) { return _mm512_mullo_epi16(a, b); }
   static CARAT_ALWAYS_INLINE I max_i(I a, I b) { return _mm512_max_epi32(a, b); }
 
   static CARAT_ALWAYS_INLINE I set_i(int32_t x) { return _mm512_set1_epi32(x); }

@@ -129,6 +129,14 @@ struct PortableSimd {
     for (int32_t& e : x.v) e >>= n;
     return x;
   }
+  /// The lower 16 bits of the products of each lane's 16-bit halves.
+  static CARAT_ALWAYS_INLINE I mul_16(I a, I b) {
+    for (int i = 0; i < 16; ++i) {
+      const uint32_t x = static_cast<uint32_t>(a.v[i]), y = static_cast<uint32_t>(b.v[i]);
+      a.v[i] = static_cast<int32_t>(((x & 0xffff) * (y & 0xffff) & 0xffff) | ((x >> 16) * (y >> 16) << 16));
+    }
+    return a;
+  }
   /// Byte j of each lane, 0..255.
   template <int j>
   static CARAT_ALWAYS_INLINE I byte(I x) {

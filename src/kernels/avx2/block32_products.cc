@@ -5,6 +5,8 @@ CARAT_BEGIN_AVX2
 //
 #include "kernels/generic/panel.h"
 //
+#include "kernels/generic/quantized_panel.h"
+//
 #include "kernels/generic/quantized_product.h"
 //
 #include "kernels/generic/unpack_block32.h"

@@ -59,16 +59,17 @@ struct Elementwise {
     return g.inverse == 0.0f ? S::set_i(0) : S::round(S::mul(x, S::set(g.inverse)));
   }
 
-  static void round_activations(const float* x, int64_t n, int64_t group, int8_t* codes, float* scales,
-                                int32_t* sums16, int32_t* sums32) {
+  static void round_activations(const float* x, int64_t n, int64_t group, int8_t* codes, int64_t tile_stride,
+                                float* scales, int32_t* sums16, int32_t* sums32) {
     for (int64_t begin = 0; begin < n; begin += group) {
       const int64_t end = begin + group < n ? begin + group : n;
       const GroupScale g = group_scale(x + begin, end - begin);
       for (int64_t b = begin / 32; b < end / 32; ++b) {
         const I low = round_codes(S::load(x + 32 * b), g);
         const I high = round_codes(S::load(x + 32 * b + 16), g);
-        S::store_i8(low, codes + 32 * b);
-        S::store_i8(high, codes + 32 * b + 16);
+        int8_t* to = codes + b / 8 * tile_stride + b % 8 * 32;
+        S::store_i8(low, to);
+        S::store_i8(high, to + 16);
         scales[b] = g.scale;
         sums16[2 * b] = S::sum_of_lanes_i(low);
         sums16[2 * b + 1] = S::sum_of_lanes_i(high);

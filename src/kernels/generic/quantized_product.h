@@ -16,85 +16,13 @@
 //   p = d * (exact integer sum of s * leaf sums),  then p = fma(exact integer sum of t * sums of a, -m, p)
 //   y = fma(p, activation scale, y)
 //
-// Included inside a target region, after generic/panel.h.
+// Included inside a target region, after generic/quantized_panel.h.
 
 namespace carat {
 namespace {
 
-inline constexpr int64_t kTileColumns = 256;
 /// Tokens that share one unpacking of a panel: their sums stay in the first-level cache.
 inline constexpr int64_t kTokenBlock = 128;
-
-/// How the codes of E enter the dot products of S: as unsigned codes (level + kZero) or as signed levels.
-template <class S, class E>
-struct CodeFacts {
-  static constexpr bool is_affine() {
-    for (int c = 0; c < E::kCodes; ++c)
-      if (E::level(c) != E::level(0) + c) return false;
-    return true;
-  }
-  static constexpr bool kAffine = is_affine();
-  static constexpr bool kSigned = !S::kUnsignedDot && (!kAffine || E::kCodes > 128);
-  static constexpr int kZero = kSigned ? 0 : kAffine ? -E::level(0) : 128;
-  /// The largest magnitude of what enters the dot products.
-  static constexpr int largest() {
-    int m = 0;
-    for (int c = 0; c < E::kCodes; ++c) {
-      const int level = E::level(c) + kZero;
-      m = level > m ? level : -level > m ? -level : m;
-    }
-    return m;
-  }
-  static constexpr int kLargest = largest();
-  static constexpr bool kHasOffset = E::kOffset != Offset::none;
-  static_assert(E::kLeaf == 16 || E::kLeaf == 32);
-  static_assert(kTileColumns % E::kBlock == 0);
-  static_assert(!(kHasOffset && kZero != 0));  // one kind of leaf term is enough
-  /// Scales and offsets of leaves are small integers (d and m belong to the block), or floats.
-  static constexpr bool kTwoLevel = E::kTwoLevel;
-  static_assert(!kTwoLevel || E::kBlock == kTileColumns);
-  static_assert(kTwoLevel || E::kLeaf == 32);
-  /// Per leaf and token: the integer that the sum starts from, or the sum of activation codes.
-  using Term = std::conditional_t<kHasOffset && !kTwoLevel, float, int32_t>;
-  static constexpr bool kHasTerms = kHasOffset || kZero != 0;
-};
-
-/// The dot product's codes from the codes of a table encoding.
-template <class S, class E>
-CARAT_ALWAYS_INLINE typename S::I look_up_levels(typename S::I codes) {
-  using Facts = CodeFacts<S, E>;
-  static constexpr struct Table {
-    int8_t entry[16] = {};
-    constexpr Table() {
-      for (int i = 0; i < 16; ++i)
-        entry[i] = static_cast<int8_t>(static_cast<uint8_t>(E::level(i) + Facts::kZero));
-    }
-  } kTable;
-  return S::table_lookup(kTable.entry, codes);
-}
-
-/// Of two-level encodings, offsets are the integers of four leaves, one per byte, [leaf / 4, row].
-template <class E>
-struct alignas(64) Panel {
-  using Parameter = std::conditional_t<E::kTwoLevel, int32_t, float>;
-  uint8_t codes[kTileColumns * kPanelRows];                ///< [column / 4, row, column % 4]
-  Parameter scale[kTileColumns / E::kLeaf * kPanelRows];   ///< [leaf, row]
-  Parameter offset[kTileColumns / E::kLeaf * kPanelRows];  ///< [leaf, row]
-  float d[kPanelRows], negative_m[kPanelRows];             ///< of two-level encodings
-};
-
-/// How a tile of E is unpacked, in groups of kGroup columns:
-///   Unpack(rows, stride)   at the first of sixteen rows of kTileBytes readable bytes
-///   codes<g>(sink)         hands over the codes of group g, in order of g: sink.take<k>(codes of columns
-///                          4 k .. 4 k + 3 of the group); the k of one leaf come in ascending order
-///   raise(k)               codes are handed over times 2 to this power, where they lie in their bytes; not
-///                          of encodings whose codes pass a table or have a zero point
-///   scale<leaf>()          of the tile's leaf, valid after codes() of its group
-///   offset<leaf>()         where E has offsets; of two-level encodings offsets<q>() with four leaves, as in
-///                          Panel, and
-///   d, negative_m          the factors of their integers
-template <class S, class E>
-struct Unpack;
 
 template <class S, class E>
 struct QuantizedProductOf {
@@ -143,10 +71,16 @@ struct QuantizedProductOf {
   struct PanelSink {
     uint8_t* to;
     Ahead<g> ahead;
+    const Tile& tile;
     template <int k>
     CARAT_ALWAYS_INLINE void take(I codes) {
       ahead.template ask<k>();
-      S::store_i(lowered<Tile::raise(k)>(codes), to + 64 * k);
+      codes = lowered<Tile::raise(k)>(codes);
+      if constexpr (Facts::kFolded) {
+        const I scale = tile.template scale<(g * Tile::kGroup + 4 * k) / E::kLeaf>();
+        codes = S::mul_16(codes, S::or_i(scale, S::template shift_left<16>(scale)));
+      }
+      S::store_i(codes, to + 64 * k);
     }
   };
 
@@ -157,7 +91,7 @@ struct QuantizedProductOf {
     Tile tile(rows + at);
     const uint8_t* next = next_panel(rows, at);
     unrolled<kGroups>([&](auto g) CARAT_INLINE_LAMBDA {
-      tile.template codes<g>(PanelSink<g>{panel.codes + g * Tile::kGroup * kPanelRows, {rows, next}});
+      tile.template codes<g>(PanelSink<g>{panel.codes + g * Tile::kGroup * kPanelRows, {rows, next}, tile});
       unrolled<kGroupLeaves>([&](auto l) CARAT_INLINE_LAMBDA {
         constexpr int leaf = g * kGroupLeaves + l;
         store(tile.template scale<leaf>(), panel.scale + kPanelRows * leaf);
@@ -309,65 +243,106 @@ struct QuantizedProductOf {
     }
   }
 
+  /// Adds the products of kColumns columns and T tokens to T sums.
+  template <int kColumns, int T>
+  static CARAT_ALWAYS_INLINE void add_products(const uint8_t* codes, const int8_t* a, typename S::Dot* dot) {
+    constexpr int kSteps = kColumns / 4;
+    constexpr int kFold = S::template kFold<Facts::kLargest>;
+    for (int first = 0; first < kSteps; first += 16) {
+      CARAT_UNROLL
+      for (int i = 0; i < (kSteps < 16 ? kSteps : 16); ++i) {
+        const int step = first + i;
+        const I c = S::load_i(codes + 64 * step);
+        CARAT_UNROLL
+        for (int t = 0; t < T; ++t) {
+          S::template dot_step<Facts::kSigned>(dot[t], c, a + t * kTileColumns + 4 * step);
+          if ((i + 1) % kFold == 0 || step + 1 == kSteps) S::dot_fold(dot[t]);
+        }
+      }
+    }
+  }
+
   /// The integer sums of one leaf and T tokens.
   template <int T>
-  static CARAT_ALWAYS_INLINE void dot_products(const uint8_t* codes, const int8_t* a, int64_t a_stride,
-                                               const Term* terms, I* sums) {
-    constexpr int kSteps = E::kLeaf / 4;
-    constexpr int kFold = S::template kFold<Facts::kLargest>;
+  static CARAT_ALWAYS_INLINE void leaf_sums(const uint8_t* codes, const int8_t* a, const Term* terms,
+                                            I* sums) {
     typename S::Dot dot[T];
     CARAT_UNROLL
     for (int t = 0; t < T; ++t)
       dot[t] = S::dot_start(Facts::kZero != 0 ? static_cast<int32_t>(terms[16 * t]) : 0);
+    add_products<E::kLeaf, T>(codes, a, dot);
     CARAT_UNROLL
-    for (int step = 0; step < kSteps; ++step) {
-      const I c = S::load_i(codes + 64 * step);
-      CARAT_UNROLL
-      for (int t = 0; t < T; ++t) {
-        S::template dot_step<Facts::kSigned>(dot[t], c, a + t * a_stride + 4 * step);
-        if ((step + 1) % kFold == 0 || step + 1 == kSteps) S::dot_fold(dot[t]);
+    for (int t = 0; t < T; ++t) sums[t] = S::dot_sum(dot[t]);
+  }
+
+  /// Adds the part of the group of activations that ends at column `end` to the sums of T tokens.
+  template <int T>
+  static CARAT_ALWAYS_INLINE void add_group(const Panel<E>& panel, int end, bool narrow, const I* total,
+                                            const float* scales, int64_t scale_stride, const Term* terms,
+                                            float* sums) {
+    I offsets[T];
+    CARAT_UNROLL
+    for (int t = 0; t < T; ++t) offsets[t] = S::set_i(0);
+    if constexpr (Facts::kHasOffset) {
+      const int last = (end / E::kLeaf - 1) / 4;
+      for (int q = narrow ? last : 0; q <= last; ++q) {
+        const I mask = S::set_i(narrow ? bytes_of_32(end) : -1);
+        const I four = S::and_i(S::load_i(panel.offset + kPanelRows * q), mask);
+        CARAT_UNROLL
+        for (int t = 0; t < T; ++t) offsets[t] = offset_sum(offsets[t], four, terms + 16 * t, q);
       }
     }
     CARAT_UNROLL
-    for (int t = 0; t < T; ++t) sums[t] = S::dot_sum(dot[t]);
+    for (int t = 0; t < T; ++t) {
+      const F part = part_of(total[t], offsets[t], S::load(panel.d), S::load(panel.negative_m));
+      const F scale_of_a = S::set(scales[t * scale_stride + end / 32 - 1]);
+      S::store(S::mul_add(part, scale_of_a, S::load(sums + 16 * t)), sums + 16 * t);
+    }
+  }
+
+  /// The same from a folded panel, whose kGroup columns up to `end` are a group of activations.
+  template <int kGroup, int T>
+  static CARAT_ALWAYS_INLINE void add_folded(const Panel<E>& panel, int end, const int8_t* a,
+                                             const float* scales, int64_t scale_stride, const Term* terms,
+                                             float* sums) {
+    typename S::Dot dot[T];
+    CARAT_UNROLL
+    for (int t = 0; t < T; ++t) dot[t] = S::dot_start(0);
+    add_products<kGroup, T>(panel.codes + (end - kGroup) * kPanelRows, a + end - kGroup, dot);
+    I total[T];
+    CARAT_UNROLL
+    for (int t = 0; t < T; ++t) total[t] = S::dot_sum(dot[t]);
+    add_group<T>(panel, end, kGroup == 32, total, scales, scale_stride, terms, sums);
   }
 
   /// Adds one tile's part to the sums of T tokens. `a` and `scales` point at the tile's first column.
   template <int T>
   static void multiply(const Panel<E>& panel, int64_t columns, const RoundedActivations& activations,
                        const int8_t* a, const float* scales, const Term* terms, float* sums) {
-    const int64_t a_stride = activations.columns, scale_stride = activations.columns / 32;
-    if constexpr (Facts::kTwoLevel) {
+    const int64_t scale_stride = activations.columns / 32;
+    if constexpr (Facts::kFolded) {
+      if (activations.group == 32) {
+        for (int end = 32; end <= kTileColumns; end += 32)
+          add_folded<32, T>(panel, end, a, scales, scale_stride, terms, sums);
+      } else {
+        add_folded<kTileColumns, T>(panel, kTileColumns, a, scales, scale_stride, terms, sums);
+      }
+    } else if constexpr (Facts::kTwoLevel) {
       const bool narrow = activations.group == 32;
       I total[T];
       CARAT_UNROLL
       for (int t = 0; t < T; ++t) total[t] = S::set_i(0);
       for (int leaf = 0; leaf < E::kLeaves; ++leaf) {
-        I dot[T];
-        dot_products<T>(panel.codes + leaf * E::kLeaf * kPanelRows, a + leaf * E::kLeaf, a_stride,
-                        terms + leaf, dot);
+        I sum[T];
+        leaf_sums<T>(panel.codes + leaf * E::kLeaf * kPanelRows, a + leaf * E::kLeaf, terms + leaf, sum);
         const I scale = S::load_i(panel.scale + kPanelRows * leaf);
         CARAT_UNROLL
-        for (int t = 0; t < T; ++t) total[t] = S::add_i(total[t], S::mul_i(dot[t], scale));
+        for (int t = 0; t < T; ++t) total[t] = S::add_i(total[t], S::mul_i(sum[t], scale));
         const int end = (leaf + 1) * E::kLeaf;
         if (end == kTileColumns || (narrow && end % 32 == 0)) {
-          I offsets[T];
+          add_group<T>(panel, end, narrow, total, scales, scale_stride, terms, sums);
           CARAT_UNROLL
-          for (int t = 0; t < T; ++t) offsets[t] = S::set_i(0);
-          if constexpr (Facts::kHasOffset)
-            for (int q = narrow ? leaf / 4 : 0; q <= leaf / 4; ++q) {
-              const I mask = S::set_i(narrow ? bytes_of_32(end) : -1);
-              const I four = S::and_i(S::load_i(panel.offset + kPanelRows * q), mask);
-              CARAT_UNROLL
-              for (int t = 0; t < T; ++t) offsets[t] = offset_sum(offsets[t], four, terms + 16 * t, q);
-            }
-          CARAT_UNROLL
-          for (int t = 0; t < T; ++t) {
-            const F part = part_of(total[t], offsets[t], S::load(panel.d), S::load(panel.negative_m));
-            const F scale_of_a = S::set(scales[t * scale_stride + end / 32 - 1]);
-            S::store(S::mul_add(part, scale_of_a, S::load(sums + 16 * t)), sums + 16 * t);
-            total[t] = S::set_i(0);
-          }
+          for (int t = 0; t < T; ++t) total[t] = S::set_i(0);
         }
       }
     } else {
@@ -376,7 +351,7 @@ struct QuantizedProductOf {
       for (int t = 0; t < T; ++t) y[t] = S::load(sums + 16 * t);
       for (int64_t leaf = 0; leaf < columns / 32; ++leaf) {
         I dot[T];
-        dot_products<T>(panel.codes + leaf * 32 * kPanelRows, a + leaf * 32, a_stride, terms + leaf, dot);
+        leaf_sums<T>(panel.codes + leaf * 32 * kPanelRows, a + leaf * 32, terms + leaf, dot);
         const F scale = S::load(panel.scale + kPanelRows * leaf);
         F p[T];
         CARAT_UNROLL
@@ -401,9 +376,9 @@ struct QuantizedProductOf {
                                                int64_t column, int64_t t, int64_t n, const Term* terms,
                                                float* sums) {
     for (; t + T <= n; t += T)
-      multiply<T>(panel, columns, a, a.codes + (first_token + t) * a.columns + column,
-                  a.scales + (first_token + t) * (a.columns / 32) + column / 32, terms + 16 * t,
-                  sums + 16 * t);
+      multiply<T>(
+          panel, columns, a, a.codes + (column / kTileColumns * a.tokens + first_token + t) * kTileColumns,
+          a.scales + (first_token + t) * (a.columns / 32) + column / 32, terms + 16 * t, sums + 16 * t);
     if constexpr (T > 1) {
       if (t < n) multiply_all<T / 2>(panel, columns, a, first_token, column, t, n, terms, sums);
     }
@@ -448,15 +423,16 @@ struct QuantizedProductOf {
     const int64_t whole = w.rows == kPanelRows ? w.columns / kTileColumns * kTileColumns : 0;
     for (int64_t column = 0; column < whole; column += kTileColumns) {
       if constexpr (Facts::kHasTerms) leaf_terms(a, column, 0, 1, s.terms);
-      sum = multiply_one<kNarrow>(rows, bytes_of(column), a.codes + column, a.scales + column / 32, s.terms,
-                                  sum);
+      sum = multiply_one<kNarrow>(rows, bytes_of(column), a.codes + column / kTileColumns * kTileColumns,
+                                  a.scales + column / 32, s.terms, sum);
     }
     S::store(sum, s.sums);
     for (int64_t column = whole; column < w.columns; column += kTileColumns) {
       const int64_t columns = w.columns - column < kTileColumns ? w.columns - column : kTileColumns;
       unpack_copy(w, column, columns, s);
       if constexpr (Facts::kHasTerms) leaf_terms(a, column, 0, 1, s.terms);
-      multiply<1>(s.panel, columns, a, a.codes + column, a.scales + column / 32, s.terms, s.sums);
+      multiply<1>(s.panel, columns, a, a.codes + column / kTileColumns * kTileColumns, a.scales + column / 32,
+                  s.terms, s.sums);
     }
     S::store_n(S::load(s.sums), y, w.rows);
   }

@@ -13,6 +13,8 @@ void hide(PortableSimd::I& x) { __asm__("" : "+m"(x)); }
 //
 #include "kernels/generic/elementwise.h"
 #include "kernels/generic/float_product.h"
+#include "kernels/generic/quantized_panel.h"
+//
 #include "kernels/generic/quantized_product.h"
 //
 #include "kernels/generic/kv_f16.h"

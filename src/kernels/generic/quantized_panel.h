@@ -1,0 +1,83 @@
+// What a tile of quantized weights becomes before it meets activations, and who unpacks it.
+//
+// Included inside a target region, after generic/panel.h.
+
+namespace carat {
+namespace {
+
+/// How the codes of E enter the dot products of S: as unsigned codes (level + kZero) or as signed levels.
+template <class S, class E>
+struct CodeFacts {
+  static constexpr bool is_affine() {
+    for (int c = 0; c < E::kCodes; ++c)
+      if (E::level(c) != E::level(0) + c) return false;
+    return true;
+  }
+  static constexpr bool kAffine = is_affine();
+  static constexpr bool kSigned = !S::kUnsignedDot && (!kAffine || E::kCodes > 128);
+  static constexpr int kZero = kSigned ? 0 : kAffine ? -E::level(0) : 128;
+  /// The largest magnitude of what enters the dot products.
+  static constexpr int largest() {
+    int m = 0;
+    for (int c = 0; c < E::kCodes; ++c) {
+      const int level = E::level(c) + kZero;
+      m = level > m ? level : -level > m ? -level : m;
+    }
+    return m;
+  }
+  static constexpr int kLargest = largest();
+  static constexpr bool kHasOffset = E::kOffset != Offset::none;
+  static_assert(E::kLeaf == 16 || E::kLeaf == 32);
+  static_assert(kTileColumns % E::kBlock == 0);
+  static_assert(!(kHasOffset && kZero != 0));  // one kind of leaf term is enough
+  /// Scales and offsets of leaves are small integers (d and m belong to the block), or floats.
+  static constexpr bool kTwoLevel = E::kTwoLevel;
+  static_assert(!kTwoLevel || E::kBlock == kTileColumns);
+  static_assert(kTwoLevel || E::kLeaf == 32);
+  /// Products of a code and its leaf's scale fit a byte: panels hold these, and no scale is needed while
+  /// tokens are multiplied (1.3 times the speed for 512 tokens). Q3_K's would fit too, but cost more to form.
+  static constexpr bool kFolded = S::kUnsignedDot && std::is_same_v<E, Q2_K>;
+  /// Per leaf and token: the integer that the sum starts from, or the sum of activation codes.
+  using Term = std::conditional_t<kHasOffset && !kTwoLevel, float, int32_t>;
+  static constexpr bool kHasTerms = kHasOffset || kZero != 0;
+};
+
+/// The dot product's codes from the codes of a table encoding.
+template <class S, class E>
+CARAT_ALWAYS_INLINE typename S::I look_up_levels(typename S::I codes) {
+  using Facts = CodeFacts<S, E>;
+  static constexpr struct Table {
+    int8_t entry[16] = {};
+    constexpr Table() {
+      for (int i = 0; i < 16; ++i)
+        entry[i] = static_cast<int8_t>(static_cast<uint8_t>(E::level(i) + Facts::kZero));
+    }
+  } kTable;
+  return S::table_lookup(kTable.entry, codes);
+}
+
+/// Of two-level encodings, offsets are the integers of four leaves, one per byte, [leaf / 4, row].
+template <class E>
+struct alignas(64) Panel {
+  using Parameter = std::conditional_t<E::kTwoLevel, int32_t, float>;
+  uint8_t codes[kTileColumns * kPanelRows];                ///< [column / 4, row, column % 4]
+  Parameter scale[kTileColumns / E::kLeaf * kPanelRows];   ///< [leaf, row]
+  Parameter offset[kTileColumns / E::kLeaf * kPanelRows];  ///< [leaf, row]
+  float d[kPanelRows], negative_m[kPanelRows];             ///< of two-level encodings
+};
+
+/// How a tile of E is unpacked, in groups of kGroup columns:
+///   Unpack(rows, stride)   at the first of sixteen rows of kTileBytes readable bytes
+///   codes<g>(sink)         hands over the codes of group g, in order of g: sink.take<k>(codes of columns
+///                          4 k .. 4 k + 3 of the group); the k of one leaf come in ascending order
+///   raise(k)               codes are handed over times 2 to this power, where they lie in their bytes; not
+///                          of encodings whose codes pass a table or have a zero point
+///   scale<leaf>()          of the tile's leaf, valid after codes() of its group
+///   offset<leaf>()         where E has offsets; of two-level encodings offsets<q>() with four leaves, as in
+///                          Panel, and
+///   d, negative_m          the factors of their integers
+template <class S, class E>
+struct Unpack;
+
+}  // namespace
+}  // namespace carat
