@@ -97,6 +97,7 @@ struct Avx2Simd {
   static CARAT_ALWAYS_INLINE I byte(I x) {
     return and_i(shift_right<8 * j>(x), set_i(255));
   }
+  static CARAT_ALWAYS_INLINE I or_masked(I a, I b, I mask) { return or_i(a, and_i(b, mask)); }
   static CARAT_ALWAYS_INLINE I middle(I a, I b) { return or_i(shift_right<16>(a), shift_left<16>(b)); }
   static CARAT_ALWAYS_INLINE I table_lookup(const int8_t* table, I index) {
     const __m256i t = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));

@@ -71,6 +71,9 @@ struct Avx512Simd {
                static_cast<int>(0xffffff00u) | j, static_cast<int>(0xffffff00u) | (4 + j),
                static_cast<int>(0xffffff00u) | (8 + j), static_cast<int>(0xffffff00u) | (12 + j))));
   }
+  static CARAT_ALWAYS_INLINE I or_masked(I a, I b, I mask) {
+    return _mm512_ternarylogic_epi32(a, b, mask, 0xf8);
+  }
   static CARAT_ALWAYS_INLINE I middle(I a, I b) {
     return _mm512_rol_epi32(_mm512_mask_blend_epi16(0x55555555u, a, b), 16);
   }

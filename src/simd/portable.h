@@ -142,6 +142,8 @@ struct PortableSimd {
   static CARAT_ALWAYS_INLINE I byte(I x) {
     return and_i(shift_right<8 * j>(x), set_i(255));
   }
+  /// a | (b & mask).
+  static CARAT_ALWAYS_INLINE I or_masked(I a, I b, I mask) { return or_i(a, and_i(b, mask)); }
   /// Per lane: the upper half of a below the lower half of b.
   static CARAT_ALWAYS_INLINE I middle(I a, I b) { return or_i(shift_right<16>(a), shift_left<16>(b)); }
   /// Each of the 64 bytes of `index` (all < 16) replaced by that entry of the table.

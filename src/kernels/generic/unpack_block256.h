@@ -22,12 +22,17 @@ struct Fields {
   static CARAT_ALWAYS_INLINE I nibbles(I x) {
     return nibbles(S::template shift_right<shift>(x));
   }
-  /// Bits `from`, `from` + 1 of every byte, moved to bits 4 and 5.
+  /// x with its bits moved up (or down, where `by` is negative).
+  template <int by>
+  static CARAT_ALWAYS_INLINE I moved(I x) {
+    if constexpr (by > 0) return S::template shift_left<by>(x);
+    if constexpr (by < 0) return S::template shift_right<-by>(x);
+    return x;
+  }
+  /// Bits `from`, `from` + 1 of every byte of x, moved to bits 4 and 5, and `rest` below them.
   template <int from>
-  static CARAT_ALWAYS_INLINE I pairs_to_4(I x) {
-    if constexpr (from < 4) x = S::template shift_left<4 - from>(x);
-    if constexpr (from > 4) x = S::template shift_right<from - 4>(x);
-    return S::and_i(x, S::set_i(0x30303030));
+  static CARAT_ALWAYS_INLINE I with_pairs(I rest, I x) {
+    return S::or_masked(rest, moved<4 - from>(x), S::set_i(0x30303030));
   }
   /// Of 6-bit integers stored with 32 added: the same as signed numbers of 6 bits.
   static CARAT_ALWAYS_INLINE I minus_32(I x) { return S::xor_i(x, S::set_i(0x20202020)); }
@@ -57,9 +62,9 @@ struct SixBitPairs {
     negative_m = Fs::negative(S::convert_low_f16(S::template shift_right<16>(x[0])));
     const I six = S::set_i(0x3f3f3f3f);
     scales[0] = S::and_i(x[1], six);
-    scales[1] = S::or_i(Fs::nibbles(x[3]), Fs::template pairs_to_4<6>(x[1]));
+    scales[1] = Fs::template with_pairs<6>(Fs::nibbles(x[3]), x[1]);
     four_offsets[0] = S::and_i(x[2], six);
-    four_offsets[1] = S::or_i(Fs::template nibbles<4>(x[3]), Fs::template pairs_to_4<6>(x[2]));
+    four_offsets[1] = Fs::template with_pairs<6>(Fs::template nibbles<4>(x[3]), x[2]);
   }
   template <int leaf>
   CARAT_ALWAYS_INLINE I scale() const {
@@ -109,12 +114,10 @@ struct Unpack<S, Q5_K> : SixBitPairs<S> {
     S::load_rows(rows + offsetof(Q5_K::Block, qh) + 16, fifth + 4);
   }
 
-  /// Bit `from` of every byte, moved to bit 4.
+  /// Bit `from` of every byte of x, moved to bit 4, and the nibble below it.
   template <int from>
-  static CARAT_ALWAYS_INLINE I bit_to_4(I x) {
-    if constexpr (from < 4) x = S::template shift_left<4 - from>(x);
-    if constexpr (from > 4) x = S::template shift_right<from - 4>(x);
-    return S::and_i(x, S::set_i(0x10101010));
+  static CARAT_ALWAYS_INLINE I with_bit(I nibble, I x) {
+    return S::or_masked(nibble, Fields<S>::template moved<4 - from>(x), S::set_i(0x10101010));
   }
 
   template <int g, class Sink>
@@ -124,9 +127,8 @@ struct Unpack<S, Q5_K> : SixBitPairs<S> {
       S::load_rows(rows + offsetof(Q5_K::Block, qs) + 32 * g + 16 * half, q);
       unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
         const I bits = fifth[4 * half + j];
-        sink.template take<4 * half + j>(S::or_i(Fields<S>::nibbles(q[j]), bit_to_4<2 * g>(bits)));
-        sink.template take<8 + 4 * half + j>(
-            S::or_i(Fields<S>::template nibbles<4>(q[j]), bit_to_4<2 * g + 1>(bits)));
+        sink.template take<4 * half + j>(with_bit<2 * g>(Fields<S>::nibbles(q[j]), bits));
+        sink.template take<8 + 4 * half + j>(with_bit<2 * g + 1>(Fields<S>::template nibbles<4>(q[j]), bits));
       });
     });
   }
@@ -163,12 +165,10 @@ struct Unpack<S, Q6_K> {
       S::load_rows(rows + offsetof(Block, qh) + 32 * g + 16 * half, high);
       unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
         constexpr int k = 4 * half + j;
-        sink.template take<k>(S::or_i(Fs::nibbles(low[j]), Fs::template pairs_to_4<0>(high[j])));
-        sink.template take<k + 8>(S::or_i(Fs::nibbles(next[j]), Fs::template pairs_to_4<2>(high[j])));
-        sink.template take<k + 16>(
-            S::or_i(Fs::template nibbles<4>(low[j]), Fs::template pairs_to_4<4>(high[j])));
-        sink.template take<k + 24>(
-            S::or_i(Fs::template nibbles<4>(next[j]), Fs::template pairs_to_4<6>(high[j])));
+        sink.template take<k>(Fs::template with_pairs<0>(Fs::nibbles(low[j]), high[j]));
+        sink.template take<k + 8>(Fs::template with_pairs<2>(Fs::nibbles(next[j]), high[j]));
+        sink.template take<k + 16>(Fs::template with_pairs<4>(Fs::template nibbles<4>(low[j]), high[j]));
+        sink.template take<k + 24>(Fs::template with_pairs<6>(Fs::template nibbles<4>(next[j]), high[j]));
       });
     });
   }
@@ -237,10 +237,10 @@ struct Unpack<S, Q3_K> {
     S::load_rows(rows + (offsetof(Block, scales) - 2), x);
     d = S::convert_low_f16(S::template shift_right<16>(x[3]));
     const I a = S::middle(x[0], x[1]), b = S::middle(x[1], x[2]), c = S::middle(x[2], x[3]);
-    scales[0] = S::or_i(Fs::nibbles(a), Fs::template pairs_to_4<0>(c));
-    scales[1] = S::or_i(Fs::nibbles(b), Fs::template pairs_to_4<2>(c));
-    scales[2] = S::or_i(Fs::template nibbles<4>(a), Fs::template pairs_to_4<4>(c));
-    scales[3] = S::or_i(Fs::template nibbles<4>(b), Fs::template pairs_to_4<6>(c));
+    scales[0] = Fs::template with_pairs<0>(Fs::nibbles(a), c);
+    scales[1] = Fs::template with_pairs<2>(Fs::nibbles(b), c);
+    scales[2] = Fs::template with_pairs<4>(Fs::template nibbles<4>(a), c);
+    scales[3] = Fs::template with_pairs<6>(Fs::template nibbles<4>(b), c);
     unrolled<4>([&](auto i) CARAT_INLINE_LAMBDA { scales[i] = Fs::minus_32(scales[i]); });
     S::load_rows(rows + offsetof(Block, hmask), mask);
     S::load_rows(rows + offsetof(Block, hmask) + 16, mask + 4);
@@ -253,10 +253,8 @@ struct Unpack<S, Q3_K> {
   /// Two low bits at 2 k of q, the third at bit 4 g + k of the mask.
   template <int g, int k>
   static CARAT_ALWAYS_INLINE I code(I q, I third) {
-    constexpr int kBit = 4 * g + k;
-    if constexpr (kBit < 2) third = S::template shift_left<2 - kBit>(third);
-    if constexpr (kBit > 2) third = S::template shift_right<kBit - 2>(third);
-    return S::or_i(Fs::template crumbs<k>(q), S::and_i(third, S::set_i(0x04040404)));
+    return S::or_masked(Fs::template crumbs<k>(q), Fs::template moved<2 - (4 * g + k)>(third),
+                        S::set_i(0x04040404));
   }
 
   template <int g, class Sink>
