@@ -24,6 +24,8 @@ struct WeightRows {
   int64_t row_bytes = 0;
   int rows = 0;
   int64_t columns = 0;
+  /// The panel of the same shape that this thread meets next, which is asked for meanwhile; `data` if none.
+  const uint8_t* next = nullptr;
 };
 
 /// Activations rounded to int8 (docs/numerics.md); scales are repeated for every 32 columns of a group.
@@ -46,7 +48,7 @@ struct FloatActivations {
   int64_t stride = 0;
 };
 
-/// y[t * y_stride + r] for all tokens t and r < w.rows. The panel that follows w in memory may be prefetched.
+/// y[t * y_stride + r] for all tokens t and r < w.rows.
 using QuantizedProduct = void (*)(const WeightRows& w, const RoundedActivations& a, float* y,
                                   int64_t y_stride);
 using FloatProduct = void (*)(const WeightRows& w, const FloatActivations& a, float* y, int64_t y_stride);

@@ -54,9 +54,15 @@ struct Product {
   int64_t first_panel;  // of all targets' panels in one sequence
 };
 
-/// Panels that a thread takes at a time: at least 8 shares per thread so that uneven cores balance, and as
-/// long runs of memory as that allows.
-int64_t panel_grain(int64_t panels, int threads) { return std::max<int64_t>(1, panels / (8 * threads)); }
+/// Panels that a thread takes at a time: at least 8 shares per thread so that uneven cores balance; where few
+/// tokens leave the memory as the limit, runs that make up for their first panel, which nobody asks for in
+/// advance (two threads decode a model of 135M 1.1 to 1.3 times as fast as with 3 panels of 48 at a time).
+int64_t panel_grain(int64_t panels, int64_t tokens, int threads) {
+  constexpr int64_t kLongRun = 16, kFewTokens = 16;
+  const int64_t balanced = std::max<int64_t>(1, panels / (8 * threads));
+  if (tokens > kFewTokens) return balanced;
+  return threads == 1 ? panels : std::max(balanced, std::min(kLongRun, panels / (2 * threads)));
+}
 
 }  // namespace
 
@@ -158,9 +164,14 @@ void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
       while (p + 1 < all.size() && all[p + 1].first_panel <= panel) ++p;
       const WeightView& w = all[p].target->weight;
       const int64_t row = (panel - all[p].first_panel) * kPanelRows;
-      const WeightRows rows{w.encoding, w.data + static_cast<uint64_t>(row) * w.row_bytes,
+      const uint8_t* data = w.data + static_cast<uint64_t>(row) * w.row_bytes;
+      const bool another = panel + 1 < end && row + 2 * kPanelRows <= w.rows;
+      const WeightRows rows{w.encoding,
+                            data,
                             static_cast<int64_t>(w.row_bytes),
-                            static_cast<int>(std::min<int64_t>(kPanelRows, w.rows - row)), w.columns};
+                            static_cast<int>(std::min<int64_t>(kPanelRows, w.rows - row)),
+                            w.columns,
+                            another ? data + kPanelRows * w.row_bytes : data};
       float* y = all[p].target->y + row;
       if (all[p].quantized)
         all[p].quantized(rows, all[p].group == 32 ? rounded_32 : rounded_256, y, all[p].target->y_stride);
@@ -168,7 +179,7 @@ void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
         all[p].exact(rows, floats, y, all[p].target->y_stride);
     }
   };
-  pool.parallel_for(panels, panel_grain(panels, pool.threads()), run);
+  pool.parallel_for(panels, panel_grain(panels, tokens, pool.threads()), run);
 }
 
 void rms_norm(const KernelTable& k, const float* x, const float* gain, float epsilon, int64_t rows, int64_t n,

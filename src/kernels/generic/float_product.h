@@ -111,15 +111,15 @@ struct FloatProductOf {
 
   /// The columns (a multiple of kPiece) of a tile at byte `at` of the rows, with requests for the next panel.
   template <bool kAsk, class Sink>
-  static CARAT_ALWAYS_INLINE void load_columns(const SixteenRows& rows, int64_t at, int64_t columns,
-                                               Sink& sink) {
+  static CARAT_ALWAYS_INLINE void load_columns(const SixteenRows& rows, int64_t at, const uint8_t* next,
+                                               int64_t columns, Sink& sink) {
     int64_t k = 0;
     for (; k + 4 * kPiece <= columns; k += 4 * kPiece) {
       const int64_t byte = at + k * Load::kBytes;
       typename S::I x[16];
       S::load_rows_64(rows + byte, x);
       unrolled<16>([&](auto j) CARAT_INLINE_LAMBDA {
-        if constexpr (kAsk && j % 4 == 0) ask_for_next_panel<j / 4, 4, 64>(rows, next_panel(rows, byte));
+        if constexpr (kAsk && j % 4 == 0) ask_for_next_panel<j / 4, 4, 64>(rows, next + 2 * byte);
         Load::template columns<S, j>(x[j], sink);
       });
       sink.advance(4 * kPiece);
@@ -137,24 +137,25 @@ struct FloatProductOf {
   /// used up. Copying each row's part of the tile first, read in one go, is 1.7 times as fast (Zen 4, 4,096
   /// bytes).
   template <int r = 0>
-  static CARAT_ALWAYS_INLINE void copy_tile(const SixteenRows& rows, int64_t at, uint8_t* to) {
+  static CARAT_ALWAYS_INLINE void copy_tile(const SixteenRows& rows, int64_t at, const uint8_t* next,
+                                            uint8_t* to) {
     const uint8_t* row = rows.template row<r>() + at;
-    const uint8_t* in_next_panel = row + 2 * rows.template distance<8>();
+    const uint8_t* in_next_panel = next + rows.template distance<r>() + at;
     for (int64_t i = 0; i < kTileBytes; i += 64) {
       __builtin_prefetch(in_next_panel + i, 0, 2);
       S::store_i(S::load_i(row + i), to + i);
     }
-    if constexpr (r + 1 < kPanelRows) copy_tile<r + 1>(rows, at, to + kCopyStride);
+    if constexpr (r + 1 < kPanelRows) copy_tile<r + 1>(rows, at, next, to + kCopyStride);
   }
 
   template <class Sink>
   static CARAT_ALWAYS_INLINE void load_tile(const SixteenRows& rows, bool crowded, int64_t at,
-                                            int64_t columns, Working& s, Sink& sink) {
+                                            const uint8_t* next, int64_t columns, Working& s, Sink& sink) {
     if (crowded) {
-      copy_tile(rows, at, s.rows);
-      load_columns<false>(SixteenRows(s.rows, kCopyStride), 0, columns, sink);
+      copy_tile(rows, at, next, s.rows);
+      load_columns<false>(SixteenRows(s.rows, kCopyStride), 0, nullptr, columns, sink);
     } else {
-      load_columns<true>(rows, at, columns, sink);
+      load_columns<true>(rows, at, next, columns, sink);
     }
   }
 
@@ -171,7 +172,8 @@ struct FloatProductOf {
         __builtin_memcpy(to, row + column * Load::kBytes, static_cast<size_t>(columns * Load::kBytes));
     }
     PanelSink sink{s.panel};
-    load_columns<false>(SixteenRows(s.rows, kCopyStride), 0, (columns + kPiece - 1) / kPiece * kPiece, sink);
+    load_columns<false>(SixteenRows(s.rows, kCopyStride), 0, nullptr,
+                        (columns + kPiece - 1) / kPiece * kPiece, sink);
   }
 
   /// Columns whose tiles can be read in place.
@@ -195,7 +197,7 @@ struct FloatProductOf {
         const int64_t columns = w.columns - column < kFloatTile ? w.columns - column : kFloatTile;
         if (column < in_place) {
           PanelSink sink{s.panel};
-          load_tile(rows, crowded, column * Load::kBytes, columns, s, sink);
+          load_tile(rows, crowded, column * Load::kBytes, w.next, columns, s, sink);
         } else {
           unpack_copy<kDecode>(w, column, columns, s);
         }
@@ -219,7 +221,7 @@ struct FloatProductOf {
       const int64_t columns = w.columns - column < kFloatTile ? w.columns - column : kFloatTile;
       if (column < in_place) {
         DotSink sink{x + column, S::zero(), S::zero()};
-        load_tile(rows, crowded, column * Load::kBytes, columns, s, sink);
+        load_tile(rows, crowded, column * Load::kBytes, w.next, columns, s, sink);
         S::store(S::add(S::load(s.sums), S::add(sink.even, sink.odd)), s.sums);
       } else {
         unpack_copy<false>(w, column, columns, s);

@@ -15,8 +15,9 @@ CARAT_ALWAYS_INLINE void unrolled(Body&& body) {
   unrolled_over(body, std::make_integer_sequence<int, n>{});
 }
 
-/// Asks for a share of the sixteen rows that follow a panel's, while the panel is worked on: step `step` of
-/// kSteps within a tile of kBytes per row. `next` is next_panel() of that tile.
+/// Asks for a share of the next panel's sixteen rows, while a panel is worked on: step `step` of
+/// kSteps within a tile of kBytes per row. A tile at byte `at` of the rows has
+/// next = w.next + 2 * at.
 ///
 /// The rows are asked for as eight runs of two each, in step with the panel's own tiles, and not further
 /// ahead. On Zen 4, kernels that compute as fast as the memory delivers then read 21 to 22 GB/s where nothing
@@ -33,11 +34,5 @@ CARAT_ALWAYS_INLINE void ask_for_next_panel(const SixteenRows& rows, const uint8
       });
   });
 }
-/// What is to be asked for at byte `at` of the rows. Behind a matrix that is often the next one, else nothing
-/// that a request could harm.
-CARAT_ALWAYS_INLINE const uint8_t* next_panel(const SixteenRows& rows, int64_t at) {
-  return rows.row<8>() + rows.distance<8>() + 2 * at;
-}
-
 }  // namespace
 }  // namespace carat

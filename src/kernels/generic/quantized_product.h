@@ -87,9 +87,9 @@ struct QuantizedProductOf {
   static CARAT_ALWAYS_INLINE void store(F x, float* p) { S::store(x, p); }
   static CARAT_ALWAYS_INLINE void store(I x, int32_t* p) { S::store_i(x, p); }
 
-  static void unpack_tile(const SixteenRows& rows, int64_t at, Panel<E>& panel) {
+  static void unpack_tile(const SixteenRows& rows, int64_t at, const uint8_t* next_panel, Panel<E>& panel) {
     Tile tile(rows + at);
-    const uint8_t* next = next_panel(rows, at);
+    const uint8_t* next = next_panel + 2 * at;
     unrolled<kGroups>([&](auto g) CARAT_INLINE_LAMBDA {
       tile.template codes<g>(PanelSink<g>{panel.codes + g * Tile::kGroup * kPanelRows, {rows, next}, tile});
       unrolled<kGroupLeaves>([&](auto l) CARAT_INLINE_LAMBDA {
@@ -168,10 +168,10 @@ struct QuantizedProductOf {
   /// Adds the part of the tile at byte `at` of the rows to the sums of one token; a and scales point at the
   /// tile's first column. kNarrow: activations are rounded in groups of 32, not 256.
   template <bool kNarrow>
-  static CARAT_ALWAYS_INLINE F multiply_one(const SixteenRows& rows, int64_t at, const int8_t* a,
-                                            const float* scales, const Term* terms, F y) {
+  static CARAT_ALWAYS_INLINE F multiply_one(const SixteenRows& rows, int64_t at, const uint8_t* next_panel,
+                                            const int8_t* a, const float* scales, const Term* terms, F y) {
     Tile tile(rows + at);
-    const uint8_t* next = next_panel(rows, at);
+    const uint8_t* next = next_panel + 2 * at;
     [[maybe_unused]] I totals[4];  // by half the raise
     unrolled<4>([&](auto i) CARAT_INLINE_LAMBDA { totals[i] = S::set_i(0); });
     unrolled<kGroups>([&](auto g) CARAT_INLINE_LAMBDA {
@@ -392,7 +392,7 @@ struct QuantizedProductOf {
     for (int r = 0; r < w.rows; ++r)
       __builtin_memcpy(s.rows + r * kTileBytes, w.data + r * w.row_bytes + bytes_of(column),
                        static_cast<size_t>(bytes_of(columns)));
-    unpack_tile(SixteenRows(s.rows, kTileBytes), 0, s.panel);
+    unpack_tile(SixteenRows(s.rows, kTileBytes), 0, s.rows, s.panel);
   }
 
   static void run_many(const WeightRows& w, const RoundedActivations& a, float* y, int64_t y_stride) {
@@ -404,7 +404,7 @@ struct QuantizedProductOf {
       for (int64_t column = 0; column < w.columns; column += kTileColumns) {
         const int64_t columns = w.columns - column < kTileColumns ? w.columns - column : kTileColumns;
         if (w.rows == kPanelRows && columns == kTileColumns)
-          unpack_tile(rows, bytes_of(column), s.panel);
+          unpack_tile(rows, bytes_of(column), w.next, s.panel);
         else
           unpack_copy(w, column, columns, s);
         if constexpr (Facts::kHasTerms) leaf_terms(a, column, token, n, s.terms);
@@ -423,8 +423,9 @@ struct QuantizedProductOf {
     const int64_t whole = w.rows == kPanelRows ? w.columns / kTileColumns * kTileColumns : 0;
     for (int64_t column = 0; column < whole; column += kTileColumns) {
       if constexpr (Facts::kHasTerms) leaf_terms(a, column, 0, 1, s.terms);
-      sum = multiply_one<kNarrow>(rows, bytes_of(column), a.codes + column / kTileColumns * kTileColumns,
-                                  a.scales + column / 32, s.terms, sum);
+      sum = multiply_one<kNarrow>(rows, bytes_of(column), w.next,
+                                  a.codes + column / kTileColumns * kTileColumns, a.scales + column / 32,
+                                  s.terms, sum);
     }
     S::store(sum, s.sums);
     for (int64_t column = whole; column < w.columns; column += kTileColumns) {
