@@ -8,6 +8,7 @@
 namespace carat {
 
 Result<Checkpoint> open_model(const std::string& path) {
+  if (path.empty()) return usage_error("a model is named by an empty path; give a GGUF file or a directory");
   std::error_code ec;
   const auto status = std::filesystem::status(path, ec);
   if (ec == std::errc::no_such_file_or_directory)

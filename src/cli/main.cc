@@ -47,8 +47,8 @@ Error unexpected_argument(const CLI::App& app, const std::vector<std::string>& e
   const std::string_view near = nearest_name(first.substr(0, first.find('=')), views);
   const std::string command = app.get_parent() ? "carat " + app.get_name() : "carat";
   const char* kind = is_option ? "option" : app.get_parent() ? "argument" : "verb";
-  return usage_error("unknown {} '{}'{}; `{} --help` lists what there is", kind, first,
-                     near.empty() ? "" : fmt::format("; did you mean '{}'?", near), command);
+  return usage_error("unknown {} '{}'{} `{} --help` lists what there is", kind, first,
+                     near.empty() ? ";" : fmt::format("; did you mean '{}'?", near), command);
 }
 
 int run_verb(const Verb& verb, const VerbBody& body, const CommonOptions& common) {

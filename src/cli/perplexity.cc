@@ -82,7 +82,8 @@ std::string result_text(const PerplexityResult& r) {
                        100 * c.same_top_p.standard_error);
     out += fmt::format("{:<24} {:.3f} % (root mean square)\n", "change of p(next)", 100 * c.delta_p_rms);
   }
-  out += fmt::format("{:<24} {} in {} chunks of {} tokens\n", "tokens scored", r.tokens, r.chunks, r.context);
+  out += fmt::format("{:<24} {} in {} {} of {} tokens\n", "tokens scored", r.tokens, r.chunks,
+                     r.chunks == 1 ? "chunk" : "chunks", r.context);
   return out;
 }
 
