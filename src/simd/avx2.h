@@ -1,6 +1,8 @@
 // The sixteen lanes of simd/portable.h in two 256-bit registers. Included inside a target region
 // (simd/target.h) by kernels/avx2 only.
 
+#include "simd/rows_256.h"
+
 namespace carat {
 namespace {
 
@@ -161,9 +163,6 @@ struct Avx2Simd {
     return _mm_cvtsd_f64(_mm_add_sd(c, _mm_unpackhi_pd(c, c)));
   }
 
-  static CARAT_ALWAYS_INLINE __m128i load_128(const void* p) {
-    return _mm_loadu_si128(static_cast<const __m128i*>(p));
-  }
   static CARAT_ALWAYS_INLINE F load_f16(const uint16_t* p) {
     return {_mm256_cvtph_ps(load_128(p)), _mm256_cvtph_ps(load_128(p + 8))};
   }
@@ -200,23 +199,6 @@ struct Avx2Simd {
     return add_i(sum, {_mm256_madd_epi16(a.low, b.low), _mm256_madd_epi16(a.high, b.high)});
   }
 
-  static CARAT_ALWAYS_INLINE __m256i two_rows(const uint8_t* a, const uint8_t* b) {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(load_128(a)), load_128(b), 1);
-  }
-  /// Rows r .. r + 7.
-  template <int r>
-  static CARAT_ALWAYS_INLINE void eight_rows(const SixteenRows& rows, __m256i* out) {
-    const __m256i x0 = two_rows(rows.row<r>(), rows.row<r + 4>());
-    const __m256i x1 = two_rows(rows.row<r + 1>(), rows.row<r + 5>());
-    const __m256i x2 = two_rows(rows.row<r + 2>(), rows.row<r + 6>());
-    const __m256i x3 = two_rows(rows.row<r + 3>(), rows.row<r + 7>());
-    const __m256i a = _mm256_unpacklo_epi32(x0, x1), b = _mm256_unpacklo_epi32(x2, x3);
-    const __m256i c = _mm256_unpackhi_epi32(x0, x1), d = _mm256_unpackhi_epi32(x2, x3);
-    out[0] = _mm256_unpacklo_epi64(a, b);
-    out[1] = _mm256_unpackhi_epi64(a, b);
-    out[2] = _mm256_unpacklo_epi64(c, d);
-    out[3] = _mm256_unpackhi_epi64(c, d);
-  }
   static CARAT_ALWAYS_INLINE void load_rows(const SixteenRows& rows, I* out) {
     __m256i low[4], high[4];
     eight_rows<0>(rows, low);
@@ -227,18 +209,6 @@ struct Avx2Simd {
   static CARAT_ALWAYS_INLINE void load_rows_64(const SixteenRows& rows, I* out) {
     CARAT_UNROLL
     for (int i = 0; i < 4; ++i) load_rows(rows + 16 * i, out + 4 * i);
-  }
-  static CARAT_ALWAYS_INLINE int32_t load_32(const void* p) {
-    int32_t x;
-    __builtin_memcpy(&x, p, 4);
-    return x;
-  }
-  template <int r>
-  static CARAT_ALWAYS_INLINE __m128i four_rows_32(const SixteenRows& rows) {
-    __m128i y = _mm_cvtsi32_si128(load_32(rows.row<r>()));
-    y = _mm_insert_epi32(y, load_32(rows.row<r + 1>()), 1);
-    y = _mm_insert_epi32(y, load_32(rows.row<r + 2>()), 2);
-    return _mm_insert_epi32(y, load_32(rows.row<r + 3>()), 3);
   }
   static CARAT_ALWAYS_INLINE I load_rows_32(const SixteenRows& rows) {
     return {_mm256_setr_m128i(four_rows_32<0>(rows), four_rows_32<4>(rows)),

@@ -1,6 +1,8 @@
 // The sixteen lanes of simd/portable.h in one 512-bit register. Included inside a target region
 // (simd/target.h) by kernels/avx512 only.
 
+#include "simd/rows_256.h"
+
 namespace carat {
 namespace {
 
@@ -149,26 +151,6 @@ struct Avx512Simd {
   }
   static CARAT_ALWAYS_INLINE I dot_i16(I sum, I a, I b) { return _mm512_dpwssd_epi32(sum, a, b); }
 
-  static CARAT_ALWAYS_INLINE __m128i load_128(const uint8_t* p) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  }
-  static CARAT_ALWAYS_INLINE __m256i two_rows(const uint8_t* a, const uint8_t* b) {
-    return _mm256_inserti128_si256(_mm256_castsi128_si256(load_128(a)), load_128(b), 1);
-  }
-  /// Rows r .. r + 7.
-  template <int r>
-  static CARAT_ALWAYS_INLINE void eight_rows(const SixteenRows& rows, __m256i* out) {
-    const __m256i x0 = two_rows(rows.row<r>(), rows.row<r + 4>());
-    const __m256i x1 = two_rows(rows.row<r + 1>(), rows.row<r + 5>());
-    const __m256i x2 = two_rows(rows.row<r + 2>(), rows.row<r + 6>());
-    const __m256i x3 = two_rows(rows.row<r + 3>(), rows.row<r + 7>());
-    const __m256i a = _mm256_unpacklo_epi32(x0, x1), b = _mm256_unpacklo_epi32(x2, x3);
-    const __m256i c = _mm256_unpackhi_epi32(x0, x1), d = _mm256_unpackhi_epi32(x2, x3);
-    out[0] = _mm256_unpacklo_epi64(a, b);
-    out[1] = _mm256_unpackhi_epi64(a, b);
-    out[2] = _mm256_unpacklo_epi64(c, d);
-    out[3] = _mm256_unpackhi_epi64(c, d);
-  }
   static CARAT_ALWAYS_INLINE void load_rows(const SixteenRows& rows, I* out) {
     // Halves of eight rows first: Zen 4 loads 16 bytes into a quarter of a 512-bit register once per cycle,
     // into half of a 256-bit one twice.
@@ -207,18 +189,6 @@ struct Avx512Simd {
   static CARAT_ALWAYS_INLINE void load_each(const SixteenRows& rows, I* out) {
     out[r] = load_i(rows.row<r>());
     if constexpr (r < 15) load_each<r + 1>(rows, out);
-  }
-  static CARAT_ALWAYS_INLINE int32_t load_32(const void* p) {
-    int32_t x;
-    __builtin_memcpy(&x, p, 4);
-    return x;
-  }
-  template <int r>
-  static CARAT_ALWAYS_INLINE __m128i four_rows_32(const SixteenRows& rows) {
-    __m128i y = _mm_cvtsi32_si128(load_32(rows.row<r>()));
-    y = _mm_insert_epi32(y, load_32(rows.row<r + 1>()), 1);
-    y = _mm_insert_epi32(y, load_32(rows.row<r + 2>()), 2);
-    return _mm_insert_epi32(y, load_32(rows.row<r + 3>()), 3);
   }
   static CARAT_ALWAYS_INLINE I load_rows_32(const SixteenRows& rows) {
     I y = _mm512_castsi128_si512(four_rows_32<0>(rows));

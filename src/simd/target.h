@@ -7,7 +7,8 @@
 // (-mavx512f) were rejected because they cover the included headers too.
 //
 // A file that opens a region includes kernels/generic/prelude.h first, then, inside, one simd/<isa>.h and the
-// generic/ headers it instantiates. Those have no #includes of their own.
+// generic/ headers it instantiates. Those include nothing, except that both x86 headers include
+// simd/rows_256.h, which includes nothing.
 #pragma once
 
 #define CARAT_ALWAYS_INLINE inline __attribute__((always_inline))

@@ -9,9 +9,6 @@
 namespace carat {
 namespace {
 
-inline constexpr int64_t kFloatTile = 256;
-inline constexpr int64_t kFloatTokenBlock = 128;
-
 /// How dword j of each row becomes columns of floats: sink.take<k>(column k of all rows).
 struct LoadF32 {
   static constexpr int kBytes = 4;
@@ -43,13 +40,13 @@ template <class S, class Load>
 struct FloatProductOf {
   using F = typename S::F;
 
-  static constexpr int64_t kTileBytes = kFloatTile * Load::kBytes;
+  static constexpr int64_t kTileBytes = kTileColumns * Load::kBytes;
   /// Rows of a copied tile lie in different sets of the first-level cache.
-  static constexpr int64_t kCopyStride = kFloatTile * 4 + 64;
+  static constexpr int64_t kCopyStride = kTileColumns * 4 + 64;
 
   struct Working {
-    alignas(64) float panel[kFloatTile * kPanelRows];  ///< [column, row]
-    alignas(64) float sums[kFloatTokenBlock * kPanelRows];
+    alignas(64) float panel[kTileColumns * kPanelRows];  ///< [column, row]
+    alignas(64) float sums[kTokenBlock * kPanelRows];
     alignas(64) uint8_t rows[kPanelRows * kCopyStride];  ///< copied or decoded rows, others zero
   };
 
@@ -149,9 +146,9 @@ struct FloatProductOf {
   }
 
   template <class Sink>
-  static CARAT_ALWAYS_INLINE void load_tile(const SixteenRows& rows, bool crowded, int64_t at,
-                                            const uint8_t* next, int64_t columns, Working& s, Sink& sink) {
-    if (crowded) {
+  static CARAT_ALWAYS_INLINE void load_tile(const SixteenRows& rows, int64_t at, const uint8_t* next,
+                                            int64_t columns, Working& s, Sink& sink) {
+    if (rows.distance<1>() % 2048 == 0) {
       copy_tile(rows, at, next, s.rows);
       load_columns<false>(SixteenRows(s.rows, kCopyStride), 0, nullptr, columns, sink);
     } else {
@@ -180,7 +177,7 @@ struct FloatProductOf {
   template <bool kDecode>
   static int64_t columns_in_place(const WeightRows& w) {
     if (kDecode || w.rows < kPanelRows) return 0;
-    return w.columns % kPiece == 0 ? w.columns : w.columns / kFloatTile * kFloatTile;
+    return w.columns % kPiece == 0 ? w.columns : w.columns / kTileColumns * kTileColumns;
   }
 
   template <bool kDecode>
@@ -189,15 +186,14 @@ struct FloatProductOf {
     const int64_t in_place = columns_in_place<kDecode>(w);
     if (in_place < w.columns) __builtin_memset(s.rows, 0, sizeof s.rows);
     const SixteenRows rows(w.data, w.row_bytes);
-    const bool crowded = w.row_bytes % 2048 == 0;
-    for (int64_t token = 0; token < a.tokens; token += kFloatTokenBlock) {
-      const int64_t n = a.tokens - token < kFloatTokenBlock ? a.tokens - token : kFloatTokenBlock;
+    for (int64_t token = 0; token < a.tokens; token += kTokenBlock) {
+      const int64_t n = a.tokens - token < kTokenBlock ? a.tokens - token : kTokenBlock;
       for (int64_t t = 0; t < n; ++t) S::store(S::zero(), s.sums + 16 * t);
-      for (int64_t column = 0; column < w.columns; column += kFloatTile) {
-        const int64_t columns = w.columns - column < kFloatTile ? w.columns - column : kFloatTile;
+      for (int64_t column = 0; column < w.columns; column += kTileColumns) {
+        const int64_t columns = w.columns - column < kTileColumns ? w.columns - column : kTileColumns;
         if (column < in_place) {
           PanelSink sink{s.panel};
-          load_tile(rows, crowded, column * Load::kBytes, w.next, columns, s, sink);
+          load_tile(rows, column * Load::kBytes, w.next, columns, s, sink);
         } else {
           unpack_copy<kDecode>(w, column, columns, s);
         }
@@ -215,13 +211,12 @@ struct FloatProductOf {
     const int64_t in_place = columns_in_place<false>(w);
     if (in_place < w.columns) __builtin_memset(s.rows, 0, sizeof s.rows);
     const SixteenRows rows(w.data, w.row_bytes);
-    const bool crowded = w.row_bytes % 2048 == 0;
     S::store(S::zero(), s.sums);
-    for (int64_t column = 0; column < w.columns; column += kFloatTile) {
-      const int64_t columns = w.columns - column < kFloatTile ? w.columns - column : kFloatTile;
+    for (int64_t column = 0; column < w.columns; column += kTileColumns) {
+      const int64_t columns = w.columns - column < kTileColumns ? w.columns - column : kTileColumns;
       if (column < in_place) {
         DotSink sink{x + column, S::zero(), S::zero()};
-        load_tile(rows, crowded, column * Load::kBytes, w.next, columns, s, sink);
+        load_tile(rows, column * Load::kBytes, w.next, columns, s, sink);
         S::store(S::add(S::load(s.sums), S::add(sink.even, sink.odd)), s.sums);
       } else {
         unpack_copy<false>(w, column, columns, s);

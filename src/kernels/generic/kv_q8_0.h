@@ -16,11 +16,6 @@ struct KvQ8_0 {
   /// What queries and weights are rounded to: 32 products with codes, and 64, stay below 2^31.
   static constexpr float kSteps = 32767.0f;
 
-  static CARAT_ALWAYS_INLINE int32_t load_32(const void* p) {
-    int32_t x;
-    __builtin_memcpy(&x, p, 4);
-    return x;
-  }
   static CARAT_ALWAYS_INLINE const uint16_t* scales(const uint8_t* plane, int64_t channels) {
     return reinterpret_cast<const uint16_t*>(plane + kKvChunk * channels);
   }

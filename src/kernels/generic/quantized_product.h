@@ -21,9 +21,6 @@
 namespace carat {
 namespace {
 
-/// Tokens that share one unpacking of a panel: their sums stay in the first-level cache.
-inline constexpr int64_t kTokenBlock = 128;
-
 template <class S, class E>
 struct QuantizedProductOf {
   using Facts = CodeFacts<S, E>;
@@ -94,7 +91,7 @@ struct QuantizedProductOf {
       tile.template codes<g>(PanelSink<g>{panel.codes + g * Tile::kGroup * kPanelRows, {rows, next}, tile});
       unrolled<kGroupLeaves>([&](auto l) CARAT_INLINE_LAMBDA {
         constexpr int leaf = g * kGroupLeaves + l;
-        store(tile.template scale<leaf>(), panel.scale + kPanelRows * leaf);
+        if constexpr (!Facts::kFolded) store(tile.template scale<leaf>(), panel.scale + kPanelRows * leaf);
         if constexpr (Facts::kHasOffset && !Facts::kTwoLevel)
           S::store(tile.template offset<leaf>(), panel.offset + kPanelRows * leaf);
       });
