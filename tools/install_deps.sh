@@ -13,7 +13,8 @@ for group in "${@:-build}"; do
   case $group in
     build)
       packages+=(g++ cmake ninja-build pkg-config libboost1.81-dev libcli11-dev libfmt-dev libssl-dev
-                 libxxhash-dev libpcre2-dev libtomlplusplus-dev libutf8proc-dev ca-certificates python3 python3-venv)
+                 libxxhash-dev libpcre2-dev libtomlplusplus-dev libutf8proc-dev libsqlite3-dev
+                 libcurl4-openssl-dev ca-certificates python3 python3-venv)
       ;;
     tests) packages+=(libgtest-dev clang-format binutils) ;;
     clang) packages+=(clang libclang-rt-14-dev llvm) ;;
