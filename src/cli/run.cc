@@ -41,6 +41,8 @@ std::string_view reason_name(StopReason r) {
       return "max_tokens";
     case StopReason::context_full:
       return "context_full";
+    case StopReason::stop_text:
+      return "stop_text";
     case StopReason::stopped:
       return "stopped";
   }

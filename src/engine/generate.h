@@ -14,20 +14,22 @@ namespace carat {
 
 struct GenerateOptions {
   SamplerOptions sampler;
-  int64_t max_tokens = -1;    ///< -1 = until the model stops or the context is full
-  bool show_special = false;  ///< write control tokens as their text
+  int64_t max_tokens = -1;        ///< -1 = until the model stops or the context is full
+  bool show_special = false;      ///< write control tokens as their text
+  std::vector<std::string> stop;  ///< the text ends before the first of these; none may be empty
 };
 
 enum class StopReason {
   end_of_generation,  ///< the model said so
   max_tokens,
   context_full,
-  stopped  ///< by the callback, or cancelled between tokens
+  stop_text,  ///< one of the options' stop texts came
+  stopped     ///< by the callback, or cancelled between tokens
 };
 
 struct Generation {
   std::vector<TokenId> tokens;  ///< what was generated, without the token that ended it
-  std::string text;             ///< of these, valid UTF-8
+  std::string text;             ///< of these, valid UTF-8; up to the stop text
   StopReason reason = StopReason::end_of_generation;
   int64_t prompt_tokens = 0;  ///< appended in this call
   double prompt_seconds = 0, token_seconds = 0;

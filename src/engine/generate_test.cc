@@ -111,6 +111,36 @@ TEST_F(GenerateTest, StopsForEveryReason) {
   EXPECT_EQ(prompt_cancelled.error().code, Code::interrupted);
 }
 
+TEST_F(GenerateTest, TheTextEndsBeforeAStopText) {
+  const auto engine = load();
+  auto session = *engine->new_session();
+  const Generation whole = run(*engine, *session, prompt_, greedy(20));
+  ASSERT_GE(whole.text.size(), 8u);
+  GenerateOptions o = greedy(20);
+  o.stop = {whole.text.substr(5, 3), "never said"};
+  const std::string expected = whole.text.substr(0, whole.text.find(o.stop[0]));
+  std::string streamed;
+  session->truncate(0);
+  const Generation g = run(*engine, *session, prompt_, o, [&](std::string_view piece) {
+    streamed += piece;
+    return true;
+  });
+  EXPECT_EQ(g.reason, StopReason::stop_text);
+  EXPECT_EQ(g.text, expected);
+  EXPECT_EQ(streamed, expected);
+  EXPECT_LT(g.tokens.size(), whole.tokens.size());
+
+  // What was held back comes in the end where nothing came of it.
+  o.stop = {whole.text.back() + std::string("never said")};
+  session->truncate(0);
+  EXPECT_EQ(run(*engine, *session, prompt_, o).text, whole.text);
+  o.stop = {""};
+  EXPECT_EQ(generate(context_, *engine, *session, {}, prompt_, o, [](std::string_view) { return true; })
+                .error()
+                .code,
+            Code::usage);
+}
+
 TEST_F(GenerateTest, EndsAtTheTokenThatEndsGeneration) {
   // Rows of the output matrix other than that of </s> become zero, so that it alone can have a positive
   // logit.
