@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/context.h"
@@ -28,10 +29,15 @@ struct Likelihood {
 Status score_likelihoods(const Context& context, Engine& engine, std::span<const LikelihoodRequest> requests,
                          std::span<Likelihood> results);
 
-/// Context and continuation as tokens, as lm-evaluation-harness divides them: spaces at the end of the
-/// context go to the continuation; both are tokenized together, and what the context alone has tokens for is
-/// context. Code::usage where the continuation has no token of its own.
+/// Context and continuation as tokens, as lm-evaluation-harness divides them: white space at the end of the
+/// context goes to the continuation; both are tokenized together, and what the context alone has tokens for
+/// is context. BOS comes first where the model wants it; a context that has no token is prefix_token().
+/// Code::usage where the continuation has no token of its own; Code::bad_data without a tokenizer.
 Result<LikelihoodRequest> encode_request(const Engine& engine, std::string_view context,
                                          std::string_view continuation);
+
+/// What a text without a beginning is predicted from: BOS, or EOS where there is none. Code::bad_data where
+/// there is neither.
+Result<TokenId> prefix_token(const Engine& engine);
 
 }  // namespace carat
