@@ -49,13 +49,16 @@ std::string pcre2_message(int code) {
 
 }  // namespace
 
-Result<Regex> Regex::compile(std::string_view pattern) {
+Result<Regex> Regex::compile(std::string_view pattern, Dialect dialect) {
   const std::string adapted = with_unicode_space(pattern);
+  const uint32_t options = dialect == Dialect::unicode
+                               ? PCRE2_UCP
+                               : PCRE2_DOLLAR_ENDONLY | PCRE2_ALT_BSUX | PCRE2_MATCH_UNSET_BACKREF;
   int code = 0;
   PCRE2_SIZE offset = 0;
   auto compiled = std::make_shared<Code>();
   compiled->code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(adapted.data()), adapted.size(),
-                                 PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset, nullptr);
+                                 PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C | options, &code, &offset, nullptr);
   if (compiled->code == nullptr) {
     return bad_data("regular expression '{}': {} at {}", pattern, pcre2_message(code), offset);
   }
@@ -64,6 +67,12 @@ Result<Regex> Regex::compile(std::string_view pattern) {
   Regex regex;
   regex.code_ = std::move(compiled);
   return regex;
+}
+
+size_t Regex::groups() const {
+  uint32_t count = 0;
+  pcre2_pattern_info(code_->code, PCRE2_INFO_CAPTURECOUNT, &count);
+  return count;
 }
 
 struct Regex::Searcher::Impl {
@@ -100,6 +109,20 @@ Result<std::optional<Regex::Span>> Regex::Searcher::next(std::string_view subjec
   if (rc < 0) return bad_data("splitting text into words failed at byte {}: {}", from, pcre2_message(rc));
   const PCRE2_SIZE* vector = pcre2_get_ovector_pointer(impl_->data);
   return std::optional<Span>{Span{vector[0], vector[1]}};
+}
+
+void Regex::Searcher::limit_steps(uint32_t steps) { pcre2_set_match_limit(impl_->context, steps); }
+
+Result<std::optional<std::vector<Regex::Span>>> Regex::Searcher::find(std::string_view subject, size_t from) {
+  const int rc = pcre2_match(impl_->code->code, reinterpret_cast<PCRE2_SPTR>(subject.data()), subject.size(),
+                             from, PCRE2_NO_UTF_CHECK, impl_->data, impl_->context);
+  if (rc == PCRE2_ERROR_NOMATCH) return std::optional<std::vector<Span>>{};
+  if (rc < 0) return bad_data("the search for a regular expression ended early: {}", pcre2_message(rc));
+  static_assert(PCRE2_UNSET == static_cast<PCRE2_SIZE>(std::string_view::npos));
+  const PCRE2_SIZE* vector = pcre2_get_ovector_pointer(impl_->data);
+  std::vector<Span> spans(pcre2_get_ovector_count(impl_->data));
+  for (size_t i = 0; i < spans.size(); ++i) spans[i] = {vector[2 * i], vector[2 * i + 1]};
+  return std::optional<std::vector<Span>>{std::move(spans)};
 }
 
 }  // namespace carat

@@ -1,0 +1,29 @@
+#include "checks/kinds.h"
+
+namespace carat {
+
+namespace {
+
+constexpr std::string_view kContains[] = {"share", "all", "any"};
+constexpr std::string_view kExact[] = {"exact", "f1"};
+constexpr std::string_view kLetter[] = {"letter", "found"};
+constexpr std::string_view kNumeric[] = {"numeric", "marked"};
+constexpr std::string_view kRegex[] = {"regex", "found"};
+
+constexpr CheckKind kKinds[] = {
+    {"contains", kContains, make_contains}, {"exact", kExact, make_exact}, {"letter", kLetter, make_letter},
+    {"numeric", kNumeric, make_numeric},    {"regex", kRegex, make_regex},
+};
+
+}  // namespace
+
+std::span<const CheckKind> check_kinds() { return kKinds; }
+
+const CheckKind* find_check_kind(std::string_view name) {
+  for (const CheckKind& kind : kKinds) {
+    if (kind.name == name) return &kind;
+  }
+  return nullptr;
+}
+
+}  // namespace carat
