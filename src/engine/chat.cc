@@ -39,30 +39,24 @@ Result<Generation> Chat::reply(const Context& context, std::string user, const G
     auto encoded = encode_chat(*engine_->tokenizer(), *template_, messages_);
     if (!encoded) return std::move(encoded).error().within(engine_->checkpoint().source);
     const std::vector<TokenId> tokens = *std::move(encoded);
-    const auto [held, same] = std::mismatch(held_.begin(), held_.end(), tokens.begin(), tokens.end());
+    const int64_t same = std::ranges::mismatch(session_->tokens(), tokens).in2 - tokens.begin();
     // The last token is always computed anew: its logits are needed.
-    reused_ = std::min<int64_t>(same - tokens.begin(), static_cast<int64_t>(tokens.size()) - 1);
+    reused_ = std::min(same, static_cast<int64_t>(tokens.size()) - 1);
     session_->truncate(reused_);
-    held_.resize(reused_);
+    const std::span<const TokenId> held = std::span(tokens).first(reused_);
     const std::span<const TokenId> fresh = std::span(tokens).subspan(reused_);
-    CARAT_TRY(Generation generation, generate(context, *engine_, *session_, held_, fresh, options, on_piece));
-    held_ = tokens;
-    held_.insert(held_.end(), generation.tokens.begin(), generation.tokens.end());
-    held_.resize(session_->position());
-    return generation;
+    return generate(context, *engine_, *session_, held, fresh, options, on_piece);
   }();
   if (answer) {
     messages_.push_back({"assistant", answer->text});
   } else {
     messages_.pop_back();
-    held_.resize(std::min<size_t>(held_.size(), session_->position()));
   }
   return answer;
 }
 
 void Chat::clear() {
   messages_.clear();
-  held_.clear();
   session_->truncate(0);
 }
 

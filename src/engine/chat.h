@@ -39,7 +39,6 @@ class Chat {
   std::unique_ptr<Session> session_;
   std::shared_ptr<const ChatTemplate> template_;
   std::vector<ChatMessage> messages_;
-  std::vector<TokenId> held_;  ///< what the session holds
   int64_t reused_ = 0;
 };
 

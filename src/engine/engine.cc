@@ -10,6 +10,8 @@ namespace {
 
 constexpr int64_t default_context_limit = 4096;
 
+class LoadedSession;
+
 class LoadedEngine final : public Engine, public std::enable_shared_from_this<LoadedEngine> {
  public:
   LoadedEngine(Checkpoint checkpoint, Weights weights, std::shared_ptr<const Tokenizer> tokenizer,
@@ -26,10 +28,15 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
   int64_t vocabulary() const override { return config().vocabulary; }
   int64_t context_length() const override { return context_; }
+  int64_t kv_bytes(int64_t positions) const override {
+    return config().layers * KvFormat{kv_, config().kv_heads, config().head_dim}.bytes(positions);
+  }
   bool wants_bos() const override { return tokenizer_ && tokenizer_->adds_bos(); }
   std::string_view activation_scheme() const override { return activation_scheme_name(scheme_); }
   Result<std::unique_ptr<Session>> new_session() override { return new_session(scheme_); }
   Result<std::unique_ptr<Session>> new_session(ActivationScheme scheme) override;
+  Status append(const Context& context, std::span<const SessionTokens> parts) override;
+  Status kept_logits(const Context& context, std::span<const KeptRows> rows, float* logits) override;
   Result<std::span<const float>> step(const Context& context, std::span<Session* const> sessions,
                                       std::span<const TokenId> tokens) override;
 
@@ -38,7 +45,6 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
     return {weights_, kernels_, scheme, context.profile};
   }
   KvEncoding kv() const { return kv_; }
-  ForwardScratch& scratch() { return scratch_; }
 
  private:
   Checkpoint checkpoint_;
@@ -48,10 +54,15 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
   int64_t context_;
   ActivationScheme scheme_;
   KvEncoding kv_;
+  /// parts[i].session as what they are, if they can take part in one forward pass.
+  template <class Part>
+  Result<std::vector<LoadedSession*>> own_sessions(std::span<const Part> parts) const;
+
   ForwardScratch scratch_;
-  std::vector<ForwardSegment> step_segments_;
-  std::vector<float> step_hidden_;  ///< [sessions, width]
-  std::vector<float> step_logits_;  ///< [sessions, vocabulary]
+  std::vector<ForwardSegment> segments_;  ///< of a forward pass
+  std::vector<float> hidden_;             ///< [tokens kept of a forward pass, width]
+  std::vector<float> gathered_;           ///< [rows of kept_logits, width]
+  std::vector<float> step_logits_;        ///< [sessions, vocabulary]
 };
 
 class LoadedSession final : public Session {
@@ -59,11 +70,11 @@ class LoadedSession final : public Session {
   LoadedSession(std::shared_ptr<LoadedEngine> engine, ActivationScheme scheme)
       : engine_(std::move(engine)), scheme_(scheme), cache_(engine_->config(), engine_->kv()) {}
 
-  int64_t position() const override { return position_; }
+  std::span<const TokenId> tokens() const override { return tokens_; }
 
   Result<std::span<const float>> append(const Context& context, std::span<const TokenId> tokens) override {
     if (tokens.empty()) return usage_error("append() needs at least one token");
-    const int64_t before = position_;
+    const int64_t before = position();
     CARAT_DO(append_kept(context, tokens, static_cast<int64_t>(tokens.size()) - 1));
     logits_.resize(engine_->vocabulary());
     if (Status scored = kept_logits(context, 0, 1, logits_.data()); !scored) {
@@ -75,7 +86,7 @@ class LoadedSession final : public Session {
 
   Status append_scored(const Context& context, std::span<const TokenId> tokens, int64_t first_scored,
                        const std::function<Status(int64_t, int64_t, const float*)>& sink) override {
-    const int64_t before = position_;
+    const int64_t before = position();
     CARAT_DO(append_kept(context, tokens, first_scored));
     const Status scored = score_kept(context, first_scored, sink);
     if (!scored) truncate(before);
@@ -83,59 +94,35 @@ class LoadedSession final : public Session {
   }
 
   Status append_kept(const Context& context, std::span<const TokenId> tokens, int64_t first_kept) override {
-    CARAT_DO(check_append(tokens));
-    const int64_t n = static_cast<int64_t>(tokens.size());
-    const int64_t width = engine_->config().width;
-    const int64_t before = position_;
-    first_kept = std::clamp<int64_t>(first_kept, 0, n);
-    kept_ = n - first_kept;
-    hidden_.resize(kept_ * width);
-    cache_.reserve(before + n, before, engine_->context_length());
-    const Model model = engine_->model(context, scheme_);
-    for (int64_t first = 0; first < n; first += max_forward_tokens) {
-      if (Status go_on = context.check(); !go_on) {
-        truncate(before);
-        return go_on;
-      }
-      const int64_t count = std::min(max_forward_tokens, n - first);
-      const int64_t kept = std::clamp<int64_t>(first + count - first_kept, 0, count);
-      const ForwardSegment segment{tokens.subspan(first, count), position_, cache_.views(), kept};
-      float* hidden = hidden_.data() + std::max<int64_t>(0, first - first_kept) * width;
-      forward(context.pool, model, engine_->scratch(), {&segment, 1}, hidden);
-      position_ += count;
-    }
-    return {};
+    const SessionTokens part{this, tokens, static_cast<int64_t>(tokens.size()) - first_kept};
+    return engine_->append(context, {&part, 1});
   }
 
   Status kept_logits(const Context& context, int64_t first, int64_t count, float* logits) override {
-    if (first < 0 || count < 0 || first + count > kept_) {
-      return error(Code::internal, "logits of kept tokens {} to {} asked for, where {} were kept", first,
-                   first + count, kept_);
-    }
-    CARAT_DO(context.check());
-    const float* hidden = hidden_.data() + first * engine_->config().width;
-    if (count > 0) output_logits(context.pool, engine_->model(context, scheme_), hidden, count, logits);
-    return {};
+    const KeptRows rows{this, first, count};
+    return engine_->kept_logits(context, {&rows, 1}, logits);
   }
 
   void truncate(int64_t position) override {
-    position_ = std::clamp<int64_t>(position, 0, position_);
+    tokens_.resize(std::clamp<int64_t>(position, 0, this->position()));
     kept_ = 0;
   }
+
+  Status copy_from(const Session& other, int64_t positions) override;
 
   const LoadedEngine* engine() const { return engine_.get(); }
   ActivationScheme scheme() const { return scheme_; }
 
   /// Whether the tokens can be appended.
   Status check_append(std::span<const TokenId> tokens) const {
-    const int64_t room = engine_->context_length() - position_;
+    const int64_t room = engine_->context_length() - position();
     if (static_cast<int64_t>(tokens.size()) > room) {
       const auto count = fmt::format("{} token{}", tokens.size(), tokens.size() == 1 ? "" : "s");
-      if (position_ == 0)
+      if (position() == 0)
         return usage_error("the prompt has {}, the context holds {}; use --ctx or a shorter prompt", count,
                            engine_->context_length());
       return usage_error("{} more do not fit: the context holds {}, {} are taken; --ctx makes it larger",
-                         count, engine_->context_length(), position_);
+                         count, engine_->context_length(), position());
     }
     for (const TokenId id : tokens) {
       if (id < 0 || id >= engine_->vocabulary()) {
@@ -145,16 +132,22 @@ class LoadedSession final : public Session {
     return {};
   }
 
-  /// The session's part of a step that appends a token; accepted after check_append ...
-  ForwardSegment step_segment(const TokenId& token) {
-    cache_.reserve(position_ + 1, position_, engine_->context_length());
-    return {{&token, 1}, position_, cache_.views(), 1};
+  /// A forward pass that appends to the session begins with making room, ...
+  void reserve(int64_t tokens) { cache_.reserve(position() + tokens, position(), engine_->context_length()); }
+  const std::vector<KvView>& views() const { return cache_.views(); }
+  /// ... and ends with this.
+  void appended(std::span<const TokenId> tokens) {
+    tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
   }
-  /// ... and taken note of when the step is done.
-  void stepped() {
-    ++position_;
-    kept_ = 0;
+
+  /// Hidden states [kept, width] to be filled.
+  float* keep(int64_t kept) {
+    kept_ = kept;
+    hidden_.resize(kept * engine_->config().width);
+    return hidden_.data();
   }
+  int64_t kept() const { return kept_; }
+  const float* hidden() const { return hidden_.data(); }
 
  private:
   Status score_kept(const Context& context, int64_t first_index,
@@ -172,7 +165,7 @@ class LoadedSession final : public Session {
   std::shared_ptr<LoadedEngine> engine_;
   ActivationScheme scheme_;
   KvCache cache_;
-  int64_t position_ = 0;
+  std::vector<TokenId> tokens_;
   int64_t kept_ = 0;           ///< rows of hidden_
   std::vector<float> hidden_;  ///< [kept_, width]
   std::vector<float> slab_;    ///< [slab, vocabulary]
@@ -183,40 +176,141 @@ Result<std::unique_ptr<Session>> LoadedEngine::new_session(ActivationScheme sche
   return std::unique_ptr<Session>(std::make_unique<LoadedSession>(shared_from_this(), scheme));
 }
 
+Status LoadedSession::copy_from(const Session& other, int64_t positions) {
+  const auto* from = dynamic_cast<const LoadedSession*>(&other);
+  if (!from || from->engine() != engine())
+    return usage_error("a session can only be copied within its engine");
+  if (from->scheme() != scheme_)
+    return usage_error("a session of activation scheme {} cannot become one of {}",
+                       activation_scheme_name(from->scheme()), activation_scheme_name(scheme_));
+  if (positions < 0 || positions > from->position())
+    return usage_error("{} positions cannot be copied from a session that holds {}", positions,
+                       from->position());
+  const auto wanted = from->tokens().first(positions);
+  const int64_t same = std::ranges::mismatch(tokens_, wanted).in1 - tokens_.begin();
+  truncate(same);
+  if (same == positions) return {};
+  reserve(positions - same);
+  cache_.copy(from->cache_, same, positions);
+  appended(wanted.subspan(same));
+  return {};
+}
+
+template <class Part>
+Result<std::vector<LoadedSession*>> LoadedEngine::own_sessions(std::span<const Part> parts) const {
+  std::vector<LoadedSession*> own;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    own.push_back(dynamic_cast<LoadedSession*>(parts[i].session));
+    if (!own[i] || own[i]->engine() != this) return usage_error("session {} is not of this engine", i);
+    if (own[i]->scheme() != own[0]->scheme())
+      return usage_error("sessions computed at once must have one activation scheme, not {} and {}",
+                         activation_scheme_name(own[0]->scheme()), activation_scheme_name(own[i]->scheme()));
+  }
+  return own;
+}
+
+Status LoadedEngine::append(const Context& context, std::span<const SessionTokens> parts) {
+  CARAT_TRY(const std::vector<LoadedSession*> sessions, own_sessions(parts));
+  std::vector<LoadedSession*> distinct = sessions;
+  std::ranges::sort(distinct);
+  if (std::ranges::adjacent_find(distinct) != distinct.end())
+    return usage_error("a session can be appended to only once at a time");
+  for (size_t i = 0; i < parts.size(); ++i) {
+    Status fits = sessions[i]->check_append(parts[i].tokens);
+    if (!fits && parts.size() > 1) return std::move(fits).error().within(fmt::format("session {}", i));
+    CARAT_DO(fits);
+  }
+  if (parts.empty()) return {};
+
+  const Model with = model(context, sessions[0]->scheme());
+  const int64_t width = config().width;
+  std::vector<float*> hidden;  // where the next rows of each session go
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const int64_t n = static_cast<int64_t>(parts[i].tokens.size());
+    sessions[i]->reserve(n);
+    hidden.push_back(sessions[i]->keep(std::clamp<int64_t>(parts[i].kept, 0, n)));
+  }
+  std::vector<size_t> owners;  // parts[owners[i]] owns segments_[i]
+  size_t part = 0;
+  int64_t done = 0;  // tokens of that part
+  while (part < parts.size()) {
+    if (Status go_on = context.check(); !go_on) {
+      for (LoadedSession* session : sessions) session->keep(0);
+      return go_on;
+    }
+    segments_.clear();
+    owners.clear();
+    int64_t rows = 0, kept_rows = 0;
+    while (part < parts.size() && rows < max_forward_tokens) {
+      const LoadedSession& session = *sessions[part];
+      const std::span<const TokenId> tokens = parts[part].tokens;
+      const int64_t n = static_cast<int64_t>(tokens.size());
+      const int64_t count = std::min(max_forward_tokens - rows, n - done);
+      if (count > 0) {
+        const int64_t kept = std::clamp<int64_t>(done + count - (n - session.kept()), 0, count);
+        segments_.push_back({tokens.subspan(done, count), session.position() + done, session.views(), kept});
+        owners.push_back(part);
+        rows += count;
+        kept_rows += kept;
+        done += count;
+      }
+      if (done == n) ++part, done = 0;
+    }
+    hidden_.resize(kept_rows * width);
+    if (rows > 0) forward(context.pool, with, scratch_, segments_, hidden_.data());
+    const float* from = hidden_.data();
+    for (size_t i = 0; i < segments_.size(); ++i) {
+      const int64_t floats = segments_[i].kept * width;
+      hidden[owners[i]] = std::copy_n(from, floats, hidden[owners[i]]);
+      from += floats;
+    }
+  }
+  for (size_t i = 0; i < parts.size(); ++i) sessions[i]->appended(parts[i].tokens);
+  return {};
+}
+
+Status LoadedEngine::kept_logits(const Context& context, std::span<const KeptRows> rows, float* logits) {
+  CARAT_TRY(const std::vector<LoadedSession*> sessions, own_sessions(rows));
+  CARAT_DO(context.check());
+  const int64_t width = config().width;
+  int64_t count = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const auto& [session, first, n] = rows[i];
+    if (first < 0 || n < 0 || first + n > sessions[i]->kept())
+      return error(Code::internal, "logits of kept tokens {} to {} asked for, where {} were kept", first,
+                   first + n, sessions[i]->kept());
+    count += n;
+  }
+  if (count == 0) return {};
+  const float* hidden = sessions[0]->hidden() + rows[0].first * width;
+  if (rows.size() > 1) {
+    gathered_.resize(count * width);
+    float* to = gathered_.data();
+    for (size_t i = 0; i < rows.size(); ++i)
+      to = std::copy_n(sessions[i]->hidden() + rows[i].first * width, rows[i].count * width, to);
+    hidden = gathered_.data();
+  }
+  output_logits(context.pool, model(context, sessions[0]->scheme()), hidden, count, logits);
+  return {};
+}
+
 Result<std::span<const float>> LoadedEngine::step(const Context& context, std::span<Session* const> sessions,
                                                   std::span<const TokenId> tokens) {
   if (sessions.empty() || sessions.size() != tokens.size())
     return usage_error("a step needs one token for each of its sessions, not {} for {}", tokens.size(),
                        sessions.size());
-  std::vector<Session*> distinct(sessions.begin(), sessions.end());
-  std::ranges::sort(distinct);
-  if (std::ranges::adjacent_find(distinct) != distinct.end())
-    return usage_error("a session can take part in a step only once");
-  std::vector<LoadedSession*> own;
+  std::vector<SessionTokens> parts;
+  std::vector<KeptRows> rows;
   for (size_t i = 0; i < sessions.size(); ++i) {
-    own.push_back(dynamic_cast<LoadedSession*>(sessions[i]));
-    if (!own[i] || own[i]->engine() != this) return usage_error("session {} is not of this engine", i);
-    if (own[i]->scheme() != own[0]->scheme())
-      return usage_error("the sessions of a step must have one activation scheme, not {} and {}",
-                         activation_scheme_name(own[0]->scheme()), activation_scheme_name(own[i]->scheme()));
-    if (Status fits = own[i]->check_append(tokens.subspan(i, 1)); !fits)
-      return std::move(fits).error().within(fmt::format("session {}", i));
+    parts.push_back({sessions[i], tokens.subspan(i, 1), 1});
+    rows.push_back({sessions[i], 0, 1});
   }
-  CARAT_DO(context.check());
-
-  const int64_t n = static_cast<int64_t>(sessions.size());
-  const Model with = model(context, own[0]->scheme());
-  step_segments_.clear();
-  for (int64_t i = 0; i < n; ++i) step_segments_.push_back(own[i]->step_segment(tokens[i]));
-  step_hidden_.resize(n * config().width);
-  step_logits_.resize(n * vocabulary());
-  for (int64_t first = 0; first < n; first += max_forward_tokens) {
-    const int64_t count = std::min(max_forward_tokens, n - first);
-    forward(context.pool, with, scratch_, std::span(step_segments_).subspan(first, count),
-            step_hidden_.data() + first * config().width);
+  CARAT_DO(append(context, parts));
+  step_logits_.resize(sessions.size() * vocabulary());
+  if (Status scored = kept_logits(context, rows, step_logits_.data()); !scored) {
+    for (Session* session : sessions) session->truncate(session->position() - 1);
+    return std::move(scored).error();
   }
-  output_logits(context.pool, with, step_hidden_.data(), n, step_logits_.data());
-  for (LoadedSession* session : own) session->stepped();
   return std::span<const float>(step_logits_);
 }
 

@@ -249,7 +249,7 @@ TEST_F(EngineTest, ARefusedStepLeavesAllSessionsAsTheyWere) {
   const auto stepped = engine->step(context_, std::vector<Session*>{a.get(), b.get()}, tokens(2));
   ASSERT_TRUE(stepped.ok());
   std::vector<float> row(100);
-  EXPECT_FALSE(a->kept_logits(context_, 0, 1, row.data()).ok());
+  EXPECT_FALSE(a->kept_logits(context_, 1, 1, row.data()).ok());
 
   cancellation_.request();
   const auto cancelled = engine->step(context_, std::vector<Session*>{a.get(), b.get()}, tokens(2));
@@ -257,6 +257,131 @@ TEST_F(EngineTest, ARefusedStepLeavesAllSessionsAsTheyWere) {
   EXPECT_EQ(cancelled.error().code, Code::interrupted);
   EXPECT_EQ(a->position(), 13);
   EXPECT_EQ(b->position(), 11);
+}
+
+TEST_F(EngineTest, AppendingToManyHasTheBitsOfAppendingToEach) {
+  for (const KvEncoding kv : {KvEncoding::f16, KvEncoding::q8_0}) {
+    for (RandomModel m : testing::model_variants()) {
+      m.encoding = find_encoding("Q8_0");
+      m.context = 1200;
+      EngineOptions options;
+      options.kv = kv;
+      const auto engine = load(m, options);
+      // Some together fill more than one forward pass, one alone does; one gets nothing; several rows or none
+      // are kept.
+      const std::vector<int64_t> before = {0, 3, 200, 0, 65, 5, 0};
+      const std::vector<int64_t> appended = {40, 1, 300, 620, 0, 100, 64};
+      const std::vector<int64_t> kept = {40, 1, 7, 600, 0, 0, 64};
+      std::vector<std::unique_ptr<Session>> together;
+      std::vector<SessionTokens> parts;
+      std::vector<KeptRows> rows;
+      std::vector<float> expected;
+      const auto t = tokens(1200);
+      for (size_t i = 0; i < before.size(); ++i) {
+        const auto first = std::span(t).subspan(i, before[i]);
+        const auto then = std::span(t).subspan(100 + i, appended[i]);
+        together.push_back(*engine->new_session());
+        ASSERT_TRUE(together[i]->append_kept(context_, first, before[i]).ok());
+        parts.push_back({together[i].get(), then, kept[i]});
+        rows.push_back({together[i].get(), 0, kept[i]});
+        auto alone = *engine->new_session();
+        ASSERT_TRUE(alone->append_kept(context_, first, before[i]).ok());
+        const auto logits = scored(*alone, then, appended[i] - kept[i]);
+        expected.insert(expected.end(), logits.begin(), logits.end());
+      }
+      const Status done = engine->append(context_, parts);
+      ASSERT_TRUE(done.ok()) << done.error().message;
+      std::vector<float> logits(expected.size());
+      ASSERT_TRUE(engine->kept_logits(context_, rows, logits.data()).ok());
+      EXPECT_EQ(logits, expected) << m.architecture;
+      for (size_t i = 0; i < before.size(); ++i)
+        EXPECT_EQ(together[i]->position(), before[i] + appended[i]) << i;
+
+      // Rows in another order, some of them, a session twice.
+      const std::vector<KeptRows> some = {
+          {together[3].get(), 590, 2}, {together[0].get(), 5, 1}, {together[3].get(), 0, 1}};
+      std::vector<float> picked(4 * 100);
+      ASSERT_TRUE(engine->kept_logits(context_, some, picked.data()).ok());
+      const auto row_of = [&](int64_t row) { return expected.begin() + row * 100; };
+      EXPECT_TRUE(std::equal(row_of(40 + 1 + 7 + 590), row_of(40 + 1 + 7 + 592), picked.begin()));
+      EXPECT_TRUE(std::equal(row_of(5), row_of(6), picked.begin() + 200));
+      EXPECT_TRUE(std::equal(row_of(48), row_of(49), picked.begin() + 300));
+    }
+  }
+}
+
+TEST_F(EngineTest, ARefusedAppendLeavesAllSessionsAsTheyWere) {
+  const auto engine = load({});
+  auto a = *engine->new_session(), b = *engine->new_session(),
+       exact = *engine->new_session(ActivationScheme::float32);
+  const auto t = tokens(300);
+  for (Session* s : {a.get(), b.get()}) ASSERT_TRUE(s->append(context_, std::span(t).first(10)).ok());
+  const auto refused = [&](const std::vector<SessionTokens>& parts, Code code) {
+    const Status result = engine->append(context_, parts);
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.error().code, code) << result.error().message;
+    for (const Session* s : {a.get(), b.get()})
+      EXPECT_TRUE(std::ranges::equal(s->tokens(), std::span(t).first(10)));
+  };
+  const auto five = std::span(t).first(5);
+  refused({{a.get(), five, 0}, {b.get(), std::span(t).first(247), 0}}, Code::usage);
+  refused({{a.get(), five, 0}, {a.get(), five, 0}}, Code::usage);
+  refused({{a.get(), five, 0}, {exact.get(), five, 0}}, Code::usage);
+  refused({{a.get(), five, 0}, {nullptr, five, 0}}, Code::usage);
+  EXPECT_TRUE(engine->append(context_, {}).ok());
+  const std::vector<KeptRows> mixed = {{a.get(), 0, 1}, {exact.get(), 0, 0}};
+  std::vector<float> row(100);
+  EXPECT_EQ(engine->kept_logits(context_, mixed, row.data()).error().code, Code::usage);
+  cancellation_.request();
+  refused({{a.get(), five, 5}, {b.get(), five, 5}}, Code::interrupted);
+  EXPECT_FALSE(a->kept_logits(context_, 0, 1, row.data()).ok()) << "rows that were never computed";
+}
+
+TEST_F(EngineTest, ACopyGoesOnAsTheOriginalWould) {
+  for (const KvEncoding kv : {KvEncoding::f16, KvEncoding::q8_0}) {
+    EngineOptions options;
+    options.kv = kv;
+    const auto engine = load({}, options);
+    const auto t = tokens(200);
+    auto original = *engine->new_session();
+    ASSERT_TRUE(original->append(context_, std::span(t).first(150)).ok());
+    for (const int64_t positions : {0, 1, 63, 64, 65, 128, 150}) {
+      auto expected = *engine->new_session();
+      if (positions > 0) {
+        ASSERT_TRUE(expected->append(context_, std::span(t).first(positions)).ok());
+      }
+      const auto next = std::span(t).subspan(100, 50);
+      const auto logits = scored(*expected, next, 0);
+      // Into an empty session, one that holds something else, one that began alike, and one that holds more.
+      for (const int64_t alike : {0, -20, 70, 200}) {
+        auto copy = *engine->new_session();
+        if (alike < 0) {
+          ASSERT_TRUE(copy->append(context_, std::span(t).subspan(1, -alike)).ok());
+        }
+        if (alike > 0) {
+          ASSERT_TRUE(copy->append(context_, std::span(t).first(alike)).ok());
+        }
+        ASSERT_TRUE(copy->copy_from(*original, positions).ok());
+        EXPECT_TRUE(std::ranges::equal(copy->tokens(), std::span(t).first(positions)));
+        EXPECT_EQ(scored(*copy, next, 0), logits) << positions << " into " << alike;
+      }
+    }
+    // The original is its own, and so is the copy.
+    auto copy = *engine->new_session();
+    ASSERT_TRUE(copy->copy_from(*original, 100).ok());
+    ASSERT_TRUE(copy->append(context_, std::span(t).first(30)).ok());
+    auto expected = *engine->new_session();
+    ASSERT_TRUE(expected->append(context_, std::span(t).first(150)).ok());
+    EXPECT_EQ(scored(*original, std::span(t).first(9), 0), scored(*expected, std::span(t).first(9), 0));
+
+    auto exact = *engine->new_session(ActivationScheme::float32), foreign = *load({})->new_session();
+    EXPECT_EQ(copy->copy_from(*exact, 0).error().code, Code::usage);
+    EXPECT_EQ(copy->copy_from(*foreign, 0).error().code, Code::usage);
+    EXPECT_EQ(copy->copy_from(*original, 160).error().code, Code::usage);
+    EXPECT_EQ(copy->position(), 130);
+    ASSERT_TRUE(original->copy_from(*original, 20).ok());
+    EXPECT_EQ(original->position(), 20);
+  }
 }
 
 TEST_F(EngineTest, ErrorsOfTheSinkAndCancellationLeaveTheSession) {

@@ -27,8 +27,7 @@ class KvCache {
   /// position a constant number of copies; it never passes `limit`.
   void reserve(int64_t positions, int64_t kept, int64_t limit) {
     if (positions <= capacity_) return;
-    constexpr int64_t step = 256;
-    const int64_t capacity = std::min(limit, std::max(round_up(positions, step), 2 * capacity_));
+    const int64_t capacity = std::min(limit, std::max(round_up(positions, kKvChunk), 2 * capacity_));
     views_.clear();
     for (Memory& layer : layers_) {
       Memory larger = allocate(format_.bytes(capacity));
@@ -37,6 +36,13 @@ class KvCache {
       views_.push_back({layer.get(), format_, Place::cpu});
     }
     capacity_ = capacity;
+  }
+
+  /// Copies positions [first, last) from a cache of the same shape; there is room for them.
+  void copy(const KvCache& other, int64_t first, int64_t last) {
+    const int64_t begin = format_.bytes(first / kKvChunk * kKvChunk), end = format_.bytes(last);
+    for (size_t l = 0; l < layers_.size(); ++l)
+      std::memcpy(layers_[l].get() + begin, other.layers_[l].get() + begin, end - begin);
   }
 
   const std::vector<KvView>& views() const { return views_; }  ///< one per layer
