@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+#include <cmath>
+#include <random>
+
 #include "containers/test_files.h"
 
 namespace carat {
@@ -34,6 +38,25 @@ TEST(Json, a_large_tokenizer_fits) {
   auto tree = parse_json(text);
   ASSERT_TRUE(tree.ok()) << tree.error().message;
   EXPECT_EQ(json_array(json_find(*json_find(*tree, "model"), "merges"))->size(), 280'000u);
+}
+
+/// Shortest texts of doubles come back bit by bit, and so do texts longer than a double needs.
+TEST(Json, numbers_are_read_exactly) {
+  std::mt19937_64 random(5);
+  for (int i = 0; i < 20'000; ++i) {
+    double x = std::bit_cast<double>(random());
+    if (i % 2 == 0) x = std::generate_canonical<double, 53>(random);
+    if (!std::isfinite(x)) continue;
+    const auto read = parse_json(json::serialize(json::value(x)));
+    ASSERT_TRUE(read.ok()) << read.error().message;
+    EXPECT_EQ(read->to_number<double>(), x) << fmt::format("{}", x);
+  }
+  const auto odd = parse_json("[0.1000000000000000055511151231257827, -1e400, 1e-400, 18446744073709551616]");
+  ASSERT_TRUE(odd.ok()) << odd.error().message;
+  EXPECT_EQ(odd->as_array()[0].as_double(), 0.1);
+  EXPECT_EQ(odd->as_array()[1].as_double(), -HUGE_VAL);
+  EXPECT_EQ(odd->as_array()[2].as_double(), 0);
+  EXPECT_EQ(odd->as_array()[3].as_double(), 18446744073709551616.0);
 }
 
 TEST(Json, a_tree_once_read_may_grow) {
