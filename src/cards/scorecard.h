@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -38,10 +40,12 @@ struct Record {
   double seconds = 0, first_token_seconds = 0;  ///< 0 where work was shared between items
 };
 
-/// One metric on one slice of one task ("" = the whole task).
+/// One metric on one slice of one task ("" = the whole task). A slice of which nothing could be scored is
+/// there too, with value.items = 0 (and metric "" where no item of the task has one): a gate must see it.
 struct SliceScore {
   std::string task, dimension, slice, metric;
-  MeanEstimate value;
+  MeanEstimate value;  ///< over items; the repeats of one are averaged first
+  /// Items asked; those of which every repeat was unscored, or failed (if any did).
   int64_t items = 0, unscored = 0, failed = 0;
 };
 
@@ -69,12 +73,38 @@ struct Scorecard {
   bool complete = false;        ///< every item of the suite has a record
 };
 
-/// Means per task and slice of every metric, with intervals that keep clusters together. Deterministic.
+/// Means per task and slice of every metric, with intervals that keep clusters together. Tasks in the order
+/// of `task_dimensions` (others after them by name), each whole, then its slices by name; metrics as the
+/// records have them. The order of records does not matter.
 std::vector<SliceScore> sum_up(const std::vector<Record>& records,
                                const std::vector<std::pair<std::string, std::string>>& task_dimensions);
 
+/// As sum_up, of records that come one by one and need not stay: keeps numbers and ids, no texts.
+class ScoreSums {
+ public:
+  ScoreSums();
+  ~ScoreSums();
+  ScoreSums(ScoreSums&&) noexcept;
+  ScoreSums& operator=(ScoreSums&&) noexcept;
+  void add(const Record& record);
+  std::vector<SliceScore> scores(
+      const std::vector<std::pair<std::string, std::string>>& task_dimensions) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// docs/scorecard.md describes the keys. Texts that are not UTF-8 get U+FFFD where they are not; everything
+/// else comes back as it was.
 json::value to_json(const Scorecard& card, bool with_records);
-/// bad_data naming the key; a schema_version this program does not know is refused.
+/// bad_data naming the key; a schema_version this program does not know is refused. Unknown keys are
+/// ignored.
 Result<Scorecard> scorecard_from_json(const json::value& value);
+
+std::string_view outcome_name(Outcome outcome);
+
+/// The order in which a card holds its records, and what is unique in it.
+inline auto record_key(const Record& r) { return std::tie(r.task, r.item, r.repeat); }
 
 }  // namespace carat

@@ -26,10 +26,12 @@ struct Decision {
   json::object details;
 };
 
+/// May be called from several threads; nothing is locked while a sink runs, which may call the store itself.
 class Store {
  public:
-  /// Creates the file where there is none. Errors: io; bad_data for a file that is no such store or of
-  /// another schema version (which is named, and what to do).
+  /// Creates the file (for its owner alone, mode 0600) and its directory where there is none. A file that may
+  /// not be written is opened for reading. Errors: io; no_input for a file that cannot be opened; bad_data
+  /// for a file that is no such store or of another schema version (which is named, and what to do).
   static Result<std::unique_ptr<Store>> open(const std::string& path);
   virtual ~Store() = default;
 
@@ -40,12 +42,19 @@ class Store {
   virtual Status for_each_record(int64_t run, const std::function<Status(Record&&)>& sink) = 0;
   /// Durable when it returns. A record that is already there is replaced only if it had failed.
   virtual Status add(int64_t run, const std::vector<Record>& records) = 0;
+  /// Scores, provenance, performance, file_bytes and whether it is complete, all or nothing. A complete run
+  /// is history: neither add() nor finish_run() may change it (usage error).
   virtual Status finish_run(int64_t run, const Scorecard& card) = 0;
+  /// A card made elsewhere becomes a run of its own, whose number is returned.
+  virtual Result<int64_t> add_card(const Scorecard& card) = 0;
 
   virtual Result<std::vector<RunSummary>> runs() = 0;
+  /// Records in the order of their key, settings with their keys sorted. Errors: no_input where there is no such run.
   virtual Result<Scorecard> card(int64_t run, bool with_records) = 0;
-  /// By number ("7"), or variant name (its latest complete run of the suite; "" = any suite).
+  /// By number ("7"), or variant name (its latest complete run of the suite, by name or digest; "" = any
+  /// suite). Errors: no_input, naming the variants there are.
   virtual Result<int64_t> find_run(std::string_view reference, std::string_view suite) = 0;
+  /// An empty date becomes now; runs that are 0 are cards from outside the store.
   virtual Status add_decision(const Decision& decision) = 0;
   virtual Result<std::vector<Decision>> decisions() = 0;
 };
