@@ -60,8 +60,10 @@ struct Item {
   std::string text;  ///< perplexity: the document
 
   std::vector<std::string> contexts;  ///< choice: one for all choices, or one for each
-  std::vector<std::string> choices;   ///< choice: continuations, with the space they begin with
-  int64_t gold = -1;                  ///< choice: the right one
+  /// choice: continuations, with the space they begin with. What is divided by a choice's length (acc_norm)
+  /// counts from the first byte after that space, as lm-evaluation-harness does.
+  std::vector<std::string> choices;
+  int64_t gold = -1;  ///< choice: the right one
 
   std::vector<Turn>
       turns;  ///< generate: an answer is generated after each user turn that no assistant turn follows
@@ -75,6 +77,8 @@ class Suite {
   virtual ~Suite() = default;
   virtual const std::string& name() const = 0;
   virtual const std::string& version() const = 0;  ///< as its author counts, e.g. "1.2"
+  virtual std::string description() const { return {}; }
+  virtual std::string license() const { return {}; }
   /// SHA-256 over tasks, settings and rendered items, in a canonical form: independent of file names,
   /// spelling of TOML and order of keys.
   virtual const std::string& digest() const = 0;
