@@ -8,11 +8,13 @@ constexpr std::string_view kContains[] = {"share", "all", "any"};
 constexpr std::string_view kExact[] = {"exact", "f1"};
 constexpr std::string_view kLetter[] = {"letter", "found"};
 constexpr std::string_view kNumeric[] = {"numeric", "marked"};
+constexpr std::string_view kPython[] = {"pass", "runs"};
 constexpr std::string_view kRegex[] = {"regex", "found"};
 
 constexpr CheckKind kKinds[] = {
-    {"contains", kContains, make_contains}, {"exact", kExact, make_exact}, {"letter", kLetter, make_letter},
-    {"numeric", kNumeric, make_numeric},    {"regex", kRegex, make_regex},
+    {"contains", kContains, make_contains}, {"exact", kExact, make_exact},
+    {"letter", kLetter, make_letter},       {"numeric", kNumeric, make_numeric},
+    {"python", kPython, make_python},       {"regex", kRegex, make_regex},
 };
 
 }  // namespace

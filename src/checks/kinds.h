@@ -10,6 +10,7 @@ Result<std::unique_ptr<Check>> make_contains(const json::object& settings);
 Result<std::unique_ptr<Check>> make_exact(const json::object& settings);
 Result<std::unique_ptr<Check>> make_letter(const json::object& settings);
 Result<std::unique_ptr<Check>> make_numeric(const json::object& settings);
+Result<std::unique_ptr<Check>> make_python(const json::object& settings);
 Result<std::unique_ptr<Check>> make_regex(const json::object& settings);
 
 }  // namespace carat

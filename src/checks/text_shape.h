@@ -17,8 +17,8 @@ struct ReasonedReply {
 ReasonedReply split_reasoning(std::string_view reply);
 
 /// Whether the text ends with the same stretch again and again, as models do that have lost their way: a
-/// period of at most 1000 bytes, repeated at least four times and over at least 200 bytes. A row of one
-/// punctuation mark or space (tables, rules) is no loop below 400 bytes. Linear in the text.
+/// period of at most 1000 bytes, repeated at least four times and over at least 200 bytes; 400 bytes for
+/// punctuation marks and spaces alone (tables, rules). Linear in the text.
 bool looped(std::string_view text);
 
 }  // namespace carat
