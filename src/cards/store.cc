@@ -71,9 +71,7 @@ class SqliteStore final : public Store {
     return run;
   }
 
-  Status for_each_record(int64_t run, const std::function<Status(Record&&)>& sink) override {
-    return for_each(run, " AND outcome != ?2", sink);
-  }
+  Status for_each_record(int64_t run, const std::function<Status(Record&&)>& sink, bool failed_too) override;
 
   Status add(int64_t run, const std::vector<Record>& records) override {
     const std::scoped_lock lock(mutex_);
@@ -191,8 +189,7 @@ class SqliteStore final : public Store {
 
   Status insert_records(int64_t run, const std::vector<Record>& records);
   Status update_run(int64_t run, const Scorecard& card);
-  Status for_each(int64_t run, std::string_view condition, const std::function<Status(Record&&)>& sink);
-  Result<std::vector<Record>> page_after(int64_t run, std::string_view condition, const Record* last);
+  Result<std::vector<Record>> page_after(int64_t run, bool failed_too, const Record* last);
   Result<Record> read_record(const Statement& s);
 
   std::string path_;
@@ -299,8 +296,7 @@ Result<Record> SqliteStore::read_record(const Statement& s) {
 
 /// Up to kPage records that follow `last`. No statement stays open between pages, so that a long reading does
 /// not keep the log from being folded back.
-Result<std::vector<Record>> SqliteStore::page_after(int64_t run, std::string_view condition,
-                                                    const Record* last) {
+Result<std::vector<Record>> SqliteStore::page_after(int64_t run, bool failed_too, const Record* last) {
   const std::scoped_lock lock(mutex_);
   CARAT_TRY(
       Statement s,
@@ -308,11 +304,12 @@ Result<std::vector<Record>> SqliteStore::page_after(int64_t run, std::string_vie
           "SELECT record, task, item, repeat, cluster, slices, outcome, weight, question, answer, expected, "
           "reason, "
           "prompt_tokens, generated_tokens, truncated, looped, seconds, first_token_seconds FROM records "
-          "WHERE run = ?1{} AND (task, item, repeat) > (?3, ?4, ?5) ORDER BY task, item, repeat LIMIT {}",
-          condition, kPage)));
+          "WHERE run = ?1 AND (outcome != ?2 OR ?6) AND (task, item, repeat) > (?3, ?4, ?5) ORDER BY task, "
+          "item, repeat LIMIT {}",
+          kPage)));
   s.bind(run).bind(static_cast<int64_t>(Outcome::failed));
   s.bind(last ? last->task : "").bind(last ? last->item : "");
-  s.bind(last ? last->repeat : std::numeric_limits<int64_t>::min());
+  s.bind(last ? last->repeat : std::numeric_limits<int64_t>::min()).bind(int64_t{failed_too});
   CARAT_TRY(Statement metrics,
             database_->prepare("SELECT name, value FROM metrics WHERE record = ? ORDER BY position"));
   std::vector<Record> page;
@@ -331,11 +328,11 @@ Result<std::vector<Record>> SqliteStore::page_after(int64_t run, std::string_vie
   }
 }
 
-Status SqliteStore::for_each(int64_t run, std::string_view condition,
-                             const std::function<Status(Record&&)>& sink) {
+Status SqliteStore::for_each_record(int64_t run, const std::function<Status(Record&&)>& sink,
+                                    bool failed_too) {
   Record last;
   for (bool is_first = true;; is_first = false) {
-    CARAT_TRY(std::vector<Record> page, page_after(run, condition, is_first ? nullptr : &last));
+    CARAT_TRY(std::vector<Record> page, page_after(run, failed_too, is_first ? nullptr : &last));
     if (page.empty()) return {};
     last.task = page.back().task;
     last.item = page.back().item;
@@ -396,7 +393,7 @@ Result<Scorecard> SqliteStore::card(int64_t run, bool with_records) {
     card.records.push_back(std::move(r));
     return {};
   };
-  if (with_records) CARAT_DO(for_each(run, "", keep));
+  if (with_records) CARAT_DO(for_each_record(run, keep, true));
   return card;
 }
 

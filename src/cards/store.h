@@ -38,8 +38,10 @@ class Store {
   /// The unfinished run with this variant (name, digest, settings), suite digest and reference; else a new
   /// one.
   virtual Result<int64_t> begin_run(const Scorecard& card) = 0;
-  /// Calls for each record of the run that need not be made again (scored or unscored), e.g. to skip it.
-  virtual Status for_each_record(int64_t run, const std::function<Status(Record&&)>& sink) = 0;
+  /// Calls for each record of the run that need not be made again (scored or unscored), e.g. to skip it; or
+  /// for all. In the order of their key, a few held at a time.
+  virtual Status for_each_record(int64_t run, const std::function<Status(Record&&)>& sink,
+                                 bool failed_too = false) = 0;
   /// Durable when it returns. A record that is already there is replaced only if it had failed.
   virtual Status add(int64_t run, const std::vector<Record>& records) = 0;
   /// Scores, provenance, performance, file_bytes and whether it is complete, all or nothing. A complete run
@@ -49,7 +51,8 @@ class Store {
   virtual Result<int64_t> add_card(const Scorecard& card) = 0;
 
   virtual Result<std::vector<RunSummary>> runs() = 0;
-  /// Records in the order of their key, settings with their keys sorted. Errors: no_input where there is no such run.
+  /// Records in the order of their key, settings with their keys sorted. Errors: no_input where there is no
+  /// such run.
   virtual Result<Scorecard> card(int64_t run, bool with_records) = 0;
   /// By number ("7"), or variant name (its latest complete run of the suite, by name or digest; "" = any
   /// suite). Errors: no_input, naming the variants there are.

@@ -101,6 +101,7 @@ TEST(Store, a_run_goes_on_and_scores_nothing_twice) {
   same.variant.settings = {{"kv", "f16"}, {"activations", "int8_32"}};  // other order
   EXPECT_EQ(*store->begin_run(same), run);
   ASSERT_EQ(records_of(*store, run).size(), 1u);
+  EXPECT_EQ(store->card(run, true)->records.size(), 2u);  // with the failed one
 
   // The failed one is replaced, the scored one is not.
   ASSERT_TRUE(store->add(run, {make_record("t", "1", 0), make_record("t", "2", 0.5)}).ok());

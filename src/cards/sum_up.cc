@@ -3,6 +3,8 @@
 // section 3). Everything is sorted before it is added up: which record came first, in which run of a resumed
 // evaluation, must not change a bit.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <unordered_map>
 
@@ -72,6 +74,19 @@ std::vector<ItemValue> means_over_repeats(const ItemSums& item, size_t metrics) 
   return means;
 }
 
+/// A loss can be infinite: so is its mean, and nothing is known of the spread.
+MeanEstimate unbounded(const std::vector<double>& values, size_t clusters) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  MeanEstimate e;
+  for (const double x : values)
+    if (!std::isfinite(x)) e.mean += x;  // NaN where both infinities meet
+  e.standard_error = infinity;
+  e.interval = {-infinity, infinity};
+  e.items = static_cast<int64_t>(values.size());
+  e.clusters = static_cast<int64_t>(clusters);
+  return e;
+}
+
 MeanEstimate estimate(const std::vector<size_t>& members, const std::vector<const ItemSums*>& items,
                       const std::vector<std::vector<ItemValue>>& means, uint32_t metric) {
   std::vector<double> values, weights;
@@ -88,6 +103,8 @@ MeanEstimate estimate(const std::vector<size_t>& members, const std::vector<cons
     clusters.push_back(cluster_numbers.emplace(items[i]->cluster, next).first->second);
   }
   if (values.empty()) return {};
+  if (!std::ranges::all_of(values, [](double x) { return std::isfinite(x); }))
+    return unbounded(values, cluster_numbers.size());
   if (equal) weights.clear();
   return estimate_mean(values, weights, clusters);
 }

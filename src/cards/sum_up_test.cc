@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <random>
 
 #include "cards/testing.h"
@@ -82,6 +83,14 @@ TEST(SumUp, what_was_not_scored_is_counted_and_stays_visible) {
   EXPECT_EQ(find(scores, "t", "s")->value.items, 0);
   EXPECT_EQ(find(scores, "t", "")->value.items, 1);
   EXPECT_EQ(find(scores, "t", "")->failed, 1);
+}
+
+TEST(SumUp, an_infinite_loss_makes_an_infinite_mean) {
+  const auto scores =
+      sum_up({make_record("t", "a", 1), make_record("t", "b", HUGE_VAL), make_record("t", "c", 1)}, {});
+  EXPECT_EQ(scores[0].value.mean, HUGE_VAL);
+  EXPECT_EQ(scores[0].value.interval.low, -HUGE_VAL);
+  EXPECT_EQ(scores[0].value.items, 3);
 }
 
 TEST(SumUp, the_order_of_records_does_not_matter) {

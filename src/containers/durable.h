@@ -1,5 +1,5 @@
 // Writing that is on the disk when it says so, and not begun when it cannot fit. Internal to containers/ and
-// arch/.
+// arch/, and to cards/.
 #pragma once
 
 #include <string>
