@@ -266,11 +266,27 @@ TYPED_TEST(QuantizedMatmulTest, ExtremeCodesDoNotSaturate) {
       E::pack(p, block);
     }
     for (size_t i = 0; i < problem.x.size(); ++i) problem.x[i] = i / 512 % 2 ? -1.0f : 1.0f;
-    const auto expected = problem.product(portable_table(), pool, ActivationScheme::int8_32);
-    for (const KernelTable* k : all_tables())
-      EXPECT_TRUE(same_bits(problem.product(*k, pool, ActivationScheme::int8_32), expected))
-          << isa_name(k->isa);
+    for (auto scheme : {ActivationScheme::int8_32, ActivationScheme::int8_block}) {
+      const auto expected = problem.product(portable_table(), pool, scheme);
+      for (const KernelTable* k : all_tables()) {
+        EXPECT_TRUE(same_bits(problem.product(*k, pool, scheme), expected)) << isa_name(k->isa);
+        const std::vector<float> first_token(expected.begin(), expected.begin() + 16);
+        Problem<E> alone = problem;
+        alone.shape.tokens = 1;
+        EXPECT_TRUE(same_bits(alone.product(*k, pool, scheme), first_token))
+            << isa_name(k->isa) << ", one token";
+      }
+    }
   }
+}
+
+TYPED_TEST(QuantizedMatmulTest, RowsMayBeLong) {
+  ThreadPool pool(2);
+  const Problem<TypeParam> problem({18, 69 * 256, 1});
+  const auto expected = problem.product(portable_table(), pool, ActivationScheme::int8_block);
+  for (const KernelTable* k : all_tables())
+    EXPECT_TRUE(same_bits(problem.product(*k, pool, ActivationScheme::int8_block), expected))
+        << isa_name(k->isa);
 }
 
 TEST(Matmul, EveryEncodingHasAFastProduct) {

@@ -7,6 +7,8 @@ CARAT_BEGIN_AVX512
 //
 #include "kernels/generic/quantized_panel.h"
 //
+#include "kernels/avx512/rows_q6_k.h"
+//
 #include "kernels/generic/quantized_product.h"
 //
 #include "kernels/generic/unpack_block256.h"

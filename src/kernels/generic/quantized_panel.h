@@ -80,5 +80,10 @@ struct alignas(64) Panel {
 template <class S, class E>
 struct Unpack;
 
+/// The slot for an instruction set's own product of E with one token whose activations are rounded in groups
+/// of 256: run(w, activations, y) with the same result, bit for bit. Filled only where a measurement says so.
+template <class S, class E>
+struct ProductAlongRows;
+
 }  // namespace
 }  // namespace carat

@@ -5,9 +5,10 @@
 // tile is unpacked into a panel (codes of 4 columns per lane, one scale and offset per leaf and lane)
 // that stays in the first-level cache and meets all of them. For one token the same unpacking feeds the dot
 // products from registers, since storing the panel would cost more than the product (run_one). Both add up
-// in the same order. Panels that cover whole rows, and a kernel for single tokens that works along the
-// columns, were rejected: the second saves few instructions (what it gains by not transposing codes it pays
-// in sums over lanes) and, where leaves have float scales, would need a second order.
+// in the same order. Panels that cover whole rows were rejected, and so was a kernel for single tokens that
+// works along the columns, for all but one encoding: it saves few instructions (what it gains by not
+// transposing codes it pays in sums over lanes) and, where leaves have float scales, would need a second
+// order.
 //
 // The order, per output (docs/numerics.md). Encodings with one level of scales, for each 32 columns in order:
 //   p = scale * (exact integer sum),  then p = fma(sum of codes of a, offset, p) if there are offsets
@@ -438,6 +439,9 @@ struct QuantizedProductOf {
   static void run(const WeightRows& w, const RoundedActivations& a, float* y, int64_t y_stride) {
     if constexpr (S::kRegisters) {
       if (a.tokens == 1) {
+        if constexpr (requires { sizeof(ProductAlongRows<S, E>); }) {
+          if (a.group == 256) return ProductAlongRows<S, E>::run(w, a, y);
+        }
         constexpr bool kMayBeNarrow = Facts::kTwoLevel;
         return kMayBeNarrow && a.group == 32 ? run_one<kMayBeNarrow>(w, a, y) : run_one<false>(w, a, y);
       }
