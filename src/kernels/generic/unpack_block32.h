@@ -73,6 +73,17 @@ struct Unpack {
     return half<leaf * kBytes + 2>();
   }
 
+  /// Step k of group g from its nibbles.
+  template <int g, int k>
+  CARAT_ALWAYS_INLINE I code(I nibbles) const {
+    if constexpr (kFifthBits) {
+      const I bits = bytes<g * kBytes + int{offsetof(Block, qs)} - 4>();  // qh
+      nibbles = S::or_i(nibbles, fifth_bits<S, k>(bits));
+    }
+    if constexpr (!CodeFacts<S, E>::kAffine) nibbles = look_up_levels<S, E>(nibbles);
+    return nibbles;
+  }
+
   template <int g, class Sink>
   CARAT_ALWAYS_INLINE void codes(Sink&& sink) {
     read<pieces(g), pieces(g + 1)>();
@@ -85,22 +96,15 @@ struct Unpack {
       });
     } else {
       const I nibble = S::set_i(0x0f0f0f0f);
+      I q[4];
       unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
-        const I q = bytes<qs + 4 * j>();
-        I low = S::and_i(q, nibble);
-        I high = kRaised ? S::and_i(q, S::template shift_left<4>(nibble))
-                         : S::and_i(S::template shift_right<4>(q), nibble);
-        if constexpr (kFifthBits) {
-          const I bits = bytes<g * kBytes + int{offsetof(Block, qs)} - 4>();  // qh
-          low = S::or_i(low, fifth_bits<S, j>(bits));
-          high = S::or_i(high, fifth_bits<S, j + 4>(bits));
-        }
-        if constexpr (!CodeFacts<S, E>::kAffine) {
-          low = look_up_levels<S, E>(low);
-          high = look_up_levels<S, E>(high);
-        }
-        sink.template take<j>(low);
-        sink.template take<j + 4>(high);
+        q[j] = bytes<qs + 4 * j>();
+        sink.template take<j>(code<g, j>(S::and_i(q[j], nibble)));
+      });
+      unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {
+        sink.template take<j + 4>(code<g, j + 4>(kRaised
+                                                     ? S::and_i(q[j], S::template shift_left<4>(nibble))
+                                                     : S::and_i(S::template shift_right<4>(q[j]), nibble)));
       });
     }
   }
