@@ -45,11 +45,20 @@ int usable_processors() {
 // two jobs holds nothing up, and if it wakes late it finds either nothing or a chunk of a newer job.
 // (The first version waited for every worker to report each job; with more busy programs than cores,
 // each job then lasted a scheduler's time slice.)
+//
+// Which chunk it is, is settled after that: the next of the thread's own share, or else the last of another's
+// share. There is one for everybody who took one off the count.
 struct ThreadPool::Impl {
   // The job. Written by the caller while nothing is claimed, read only by owners of a chunk.
   Trampoline call = nullptr;
   void* body = nullptr;
   int64_t count = 0, grain = 1, chunks = 0;
+
+  /// The chunks of a thread's share that are left: the first in the upper, the end in the lower half.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> left{0};
+  };
+  std::vector<Share> shares;  // one per thread
 
   alignas(64) std::atomic<int64_t> unclaimed{0};  // may dip below 0
   alignas(64) std::atomic<int64_t> unfinished{0};
@@ -59,13 +68,41 @@ struct ThreadPool::Impl {
   std::condition_variable wake;
   std::vector<std::thread> workers;
 
+  explicit Impl(int threads) : shares(static_cast<size_t>(threads)) {}
+
+  void share_out() {
+    const auto threads = static_cast<int64_t>(shares.size());
+    for (int64_t t = 0; t < threads; ++t) {
+      const auto first = static_cast<uint64_t>(chunks * t / threads);
+      const auto end = static_cast<uint64_t>(chunks * (t + 1) / threads);
+      shares[static_cast<size_t>(t)].left.store(first << 32 | end, std::memory_order_relaxed);
+    }
+  }
+  /// A chunk of the share, or -1.
+  static int64_t take(Share& share, bool from_end) {
+    uint64_t left = share.left.load(std::memory_order_relaxed);
+    for (;;) {
+      const uint64_t first = left >> 32, end = left & 0xffffffffu;
+      if (first >= end) return -1;
+      const uint64_t rest = from_end ? left - 1 : left + (uint64_t{1} << 32);
+      if (share.left.compare_exchange_weak(left, rest, std::memory_order_relaxed))
+        return static_cast<int64_t>(from_end ? end - 1 : first);
+    }
+  }
+  int64_t take(int thread) {
+    if (const int64_t own = take(shares[static_cast<size_t>(thread)], false); own >= 0) return own;
+    for (size_t other = static_cast<size_t>(thread);;) {
+      other = (other + 1) % shares.size();
+      if (const int64_t chunk = take(shares[other], true); chunk >= 0) return chunk;
+    }
+  }
+
   /// Works on chunks of the current job until none is unclaimed.
   void claim(int thread) {
     int64_t finished = 0;
     while (unclaimed.load(std::memory_order_relaxed) > 0) {
-      const int64_t left = unclaimed.fetch_sub(1, std::memory_order_acquire);
-      if (left <= 0) break;
-      const int64_t begin = (chunks - left) * grain;
+      if (unclaimed.fetch_sub(1, std::memory_order_acquire) <= 0) break;
+      const int64_t begin = take(thread) * grain;
       call(body, begin, std::min(count, begin + grain), thread);
       ++finished;
     }
@@ -96,8 +133,9 @@ struct ThreadPool::Impl {
   }
 };
 
-ThreadPool::ThreadPool(int threads) : impl_(std::make_unique<Impl>()) {
-  if (threads <= 0) threads = usable_processors();
+ThreadPool::ThreadPool(int threads)
+    : impl_(std::make_unique<Impl>(threads > 0 ? threads : usable_processors())) {
+  threads = static_cast<int>(impl_->shares.size());
   for (int t = 1; t < threads; ++t) impl_->workers.emplace_back([this, t] { impl_->work(t); });
 }
 
@@ -111,7 +149,8 @@ int ThreadPool::threads() const { return static_cast<int>(impl_->workers.size())
 
 void ThreadPool::run(int64_t count, int64_t grain, Trampoline call, void* body) {
   if (count <= 0) return;
-  grain = std::max<int64_t>(1, grain);
+  constexpr int64_t kMostChunks = int64_t{1} << 31;
+  grain = std::max({int64_t{1}, grain, (count + kMostChunks - 1) / kMostChunks});
   if (impl_->workers.empty() || count <= grain) {
     call(body, 0, count, 0);
     return;
@@ -121,6 +160,7 @@ void ThreadPool::run(int64_t count, int64_t grain, Trampoline call, void* body) 
   impl_->count = count;
   impl_->grain = grain;
   impl_->chunks = (count + grain - 1) / grain;
+  impl_->share_out();
   impl_->unfinished.store(impl_->chunks, std::memory_order_relaxed);
   impl_->unclaimed.store(impl_->chunks);
   impl_->wake_parked();

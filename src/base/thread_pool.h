@@ -1,9 +1,10 @@
 // A pool for work that is split over outputs, never over sums, so that results do not depend on how many
 // threads there are or which of them took what.
 //
-// A job is `count` independent items handed out in chunks of `grain` by an atomic counter (uneven cores
-// balance by claiming). Workers spin for a short time after a job, because in decoding the next one comes
-// within microseconds, and park on a condition variable after that.
+// A job is `count` independent items, claimed in chunks of `grain`. Each thread goes through a share of its
+// own in order, so that what it reads lies one after the other in memory, and then takes from the end of
+// others' shares, so that uneven cores balance. Workers spin for a short time after a job, because in
+// decoding the next one comes within microseconds, and park on a condition variable after that.
 #pragma once
 
 #include <cstdint>

@@ -24,7 +24,8 @@ struct WeightRows {
   int64_t row_bytes = 0;
   int rows = 0;
   int64_t columns = 0;
-  /// The panel of the same shape that this thread meets next, which is asked for meanwhile; `data` if none.
+  /// The panel that follows in memory, most likely this thread's next, which is asked for meanwhile; `data`
+  /// if there is none.
   const uint8_t* next = nullptr;
 };
 

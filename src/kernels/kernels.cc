@@ -54,14 +54,15 @@ struct Product {
   int64_t first_panel;  // of all targets' panels in one sequence
 };
 
-/// Panels that a thread takes at a time: at least 8 shares per thread so that uneven cores balance; where few
-/// tokens leave the memory as the limit, runs that make up for their first panel, which nobody asks for in
-/// advance (two threads decode a model of 135M 1.1 to 1.3 times as fast as with 3 panels of 48 at a time).
-int64_t panel_grain(int64_t panels, int64_t tokens, int threads) {
-  constexpr int64_t kLongRun = 16, kFewTokens = 16;
+/// Panels that a thread claims at a time: with many tokens 8 per thread, so that uneven cores balance; with
+/// few, where the memory is the limit, as many as take a few microseconds to read.
+int64_t panel_grain(int64_t panels, uint64_t panel_bytes, int64_t tokens, int threads) {
+  constexpr int64_t kFewTokens = 16;
+  constexpr uint64_t kClaimBytes = 64 << 10;
   const int64_t balanced = std::max<int64_t>(1, panels / (8 * threads));
   if (tokens > kFewTokens) return balanced;
-  return threads == 1 ? panels : std::max(balanced, std::min(kLongRun, panels / (2 * threads)));
+  return std::clamp<int64_t>(static_cast<int64_t>(kClaimBytes / std::max<uint64_t>(1, panel_bytes)), 1,
+                             balanced);
 }
 
 }  // namespace
@@ -165,7 +166,7 @@ void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
       const WeightView& w = all[p].target->weight;
       const int64_t row = (panel - all[p].first_panel) * kPanelRows;
       const uint8_t* data = w.data + static_cast<uint64_t>(row) * w.row_bytes;
-      const bool another = panel + 1 < end && row + 2 * kPanelRows <= w.rows;
+      const bool another = row + 2 * kPanelRows <= w.rows;
       const WeightRows rows{w.encoding,
                             data,
                             static_cast<int64_t>(w.row_bytes),
@@ -179,7 +180,8 @@ void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
         all[p].exact(rows, floats, y, all[p].target->y_stride);
     }
   };
-  pool.parallel_for(panels, panel_grain(panels, tokens, pool.threads()), run);
+  const uint64_t panel_bytes = kPanelRows * targets.front().weight.row_bytes;
+  pool.parallel_for(panels, panel_grain(panels, panel_bytes, tokens, pool.threads()), run);
 }
 
 void rms_norm(const KernelTable& k, const float* x, const float* gain, float epsilon, int64_t rows, int64_t n,

@@ -66,45 +66,53 @@ struct ProductAlongRows<Avx512Simd, Q6_K> {
     return _mm_add_epi32(_mm256_castsi256_si128(d), _mm256_extracti128_si256(d, 1));
   }
 
-  /// Adds the parts of `n` blocks, at most four, to the sum of a row.
+  /// parts[i] = d times the exact sum of block i, of n <= 4 blocks as they lie in memory; `column` is the
+  /// first one's place among the `per_row` of a row, and is moved on. Four parts are written whatever n is.
   template <int n>
-  static CARAT_ALWAYS_INLINE float add_blocks(const Block* b, const int8_t* a, const float* scales,
-                                              const int16_t* terms, float y) {
+  static CARAT_ALWAYS_INLINE void multiply(const Block* b, const int8_t* a, const int16_t* terms,
+                                           int64_t per_row, int64_t& column, float* parts) {
     const char* ahead = reinterpret_cast<const char*>(b) + kAhead;
     for (int64_t i = 0; i < n * int64_t{sizeof(Block)}; i += 64) __builtin_prefetch(ahead + i, 0, 2);
     __m512i sums[4] = {};
     alignas(16) uint16_t d[8] = {};
     unrolled<n>([&](auto i) CARAT_INLINE_LAMBDA {
-      sums[i] = block_sums(b[i], a + 256 * i, terms + 16 * i);
+      sums[i] = block_sums(b[i], a + 256 * column, terms + 16 * column);
+      column = column + 1 == per_row ? 0 : column + 1;
       d[i] = b[i].d;
     });
     const __m128 factors = _mm_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(d)));
-    alignas(16) float parts[4];
-    _mm_store_ps(parts, _mm_mul_ps(_mm_cvtepi32_ps(sums_of_lanes(sums)), factors));
-    unrolled<n>([&](auto i) CARAT_INLINE_LAMBDA { y = __builtin_fmaf(parts[i], scales[8 * i + 7], y); });
-    return y;
+    _mm_storeu_ps(parts, _mm_mul_ps(_mm_cvtepi32_ps(sums_of_lanes(sums)), factors));
+  }
+  static void multiply_all(const Block* b, int64_t count, const int8_t* a, const int16_t* terms,
+                           int64_t per_row, float* parts) {
+    int64_t i = 0, column = 0;
+    for (; i + 4 <= count; i += 4) multiply<4>(b + i, a, terms, per_row, column, parts + i);
+    for (; i < count; ++i) multiply<1>(b + i, a, terms, per_row, column, parts + i);
   }
 
   /// y[r] for activations rounded in groups of 256.
   static void run(const WeightRows& w, const RoundedActivations& activations, float* y) {
-    constexpr int64_t kMost = 64;  // blocks whose terms are at hand
+    constexpr int64_t kMost = 64;  // blocks of a row whose terms are at hand
     int16_t terms[16 * kMost];
+    float parts[kPanelRows * kMost + 4];
+    const int64_t blocks = w.columns / 256;
     for (int r = 0; r < w.rows; ++r) y[r] = 0;
-    for (int64_t first = 0; first < w.columns / 256; first += kMost) {
-      const int64_t count = w.columns / 256 - first < kMost ? w.columns / 256 - first : kMost;
+    for (int64_t first = 0; first < blocks; first += kMost) {
+      const int64_t count = blocks - first < kMost ? blocks - first : kMost;
       for (int64_t i = 0; i < count; ++i) {
         const __m512i sum = _mm512_loadu_si512(activations.sums16 + 16 * (first + i));
         Avx512Simd::store_i16(_mm512_mullo_epi32(sum, _mm512_set1_epi32(-16)), terms + 16 * i);
       }
+      // Rows that follow each other without a gap are one run of blocks: few columns, too, fill four at once.
+      const bool one_run = count * int64_t{sizeof(Block)} == w.row_bytes;
       const int8_t* a = activations.codes + 256 * first;
+      for (int r = 0; r < (one_run ? 1 : w.rows); ++r)
+        multiply_all(reinterpret_cast<const Block*>(w.data + r * w.row_bytes) + first,
+                     one_run ? w.rows * count : count, a, terms, count, parts + r * count);
       const float* scales = activations.scales + 8 * first;
-      for (int r = 0; r < w.rows; ++r) {
-        const auto* b = reinterpret_cast<const Block*>(w.data + r * w.row_bytes) + first;
-        int64_t i = 0;
-        for (; i + 4 <= count; i += 4)
-          y[r] = add_blocks<4>(b + i, a + 256 * i, scales + 8 * i, terms + 16 * i, y[r]);
-        for (; i < count; ++i) y[r] = add_blocks<1>(b + i, a + 256 * i, scales + 8 * i, terms + 16 * i, y[r]);
-      }
+      for (int r = 0; r < w.rows; ++r)
+        for (int64_t i = 0; i < count; ++i)
+          y[r] = __builtin_fmaf(parts[r * count + i], scales[8 * i + 7], y[r]);
     }
   }
 };
