@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 
-WIDE = ("avx2", "avx512")
+WIDE = ("avx2", "avx_vnni", "avx512")
 WEAK = re.compile(r"^[0-9a-f]+ (W) (.+)$")  # V and u are data, which have no instruction set
 
 

@@ -12,7 +12,7 @@ import re
 import sys
 
 INTRINSICS = re.compile(r"\b(_mm\d*_\w+|__m(128|256|512)[id]?|__builtin_ia32_(?!pause)\w+)\b")
-INTRINSIC_FOLDERS = ("simd/", "kernels/avx2/", "kernels/avx512/")
+INTRINSIC_FOLDERS = ("simd/", "kernels/avx2/", "kernels/avx_vnni/", "kernels/avx512/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
 
 

@@ -14,6 +14,8 @@ std::string_view isa_name(Isa isa) {
       return "portable";
     case Isa::avx2:
       return "avx2";
+    case Isa::avx_vnni:
+      return "avx_vnni";
     case Isa::avx512:
       return "avx512";
   }
@@ -31,7 +33,10 @@ std::vector<Isa> available_isas() {
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vnni");
+  // No name for __builtin_cpu_supports before GCC 13.
+  const bool avx_vnni = avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 4)) != 0;
   if (avx512) isas.push_back(Isa::avx512);
+  if (avx_vnni) isas.push_back(Isa::avx_vnni);
   if (avx2) isas.push_back(Isa::avx2);
 #endif
   isas.push_back(Isa::portable);

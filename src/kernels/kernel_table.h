@@ -143,6 +143,11 @@ void add_attention(KernelTable& table);
 void add_block32_products(KernelTable& table);
 void add_block256_products(KernelTable& table);
 }  // namespace avx2
+namespace avx_vnni {
+void add_peaks(KernelTable& table);
+void add_block32_products(KernelTable& table);
+void add_block256_products(KernelTable& table);
+}  // namespace avx_vnni
 namespace avx512 {
 void add_elementwise(KernelTable& table);
 void add_peaks(KernelTable& table);

@@ -65,6 +65,19 @@ int64_t panel_grain(int64_t panels, uint64_t panel_bytes, int64_t tokens, int th
                              balanced);
 }
 
+#if defined(__x86_64__)
+KernelTable with_avx2(KernelTable t) {
+  t.isa = Isa::avx2;
+  avx2::add_elementwise(t);
+  avx2::add_peaks(t);
+  avx2::add_float_products(t);
+  avx2::add_attention(t);
+  avx2::add_block32_products(t);
+  avx2::add_block256_products(t);
+  return t;
+}
+#endif
+
 }  // namespace
 
 const KernelTable* kernel_table(Isa isa) {
@@ -73,15 +86,16 @@ const KernelTable* kernel_table(Isa isa) {
   if (isa == Isa::portable) return &portable_table();
 #if defined(__x86_64__)
   if (isa == Isa::avx2) {
+    static const KernelTable table = with_avx2(portable_table());
+    return &table;
+  }
+  if (isa == Isa::avx_vnni) {
     static const KernelTable table = [] {
-      KernelTable t = portable_table();
-      t.isa = Isa::avx2;
-      avx2::add_elementwise(t);
-      avx2::add_peaks(t);
-      avx2::add_float_products(t);
-      avx2::add_attention(t);
-      avx2::add_block32_products(t);
-      avx2::add_block256_products(t);
+      KernelTable t = with_avx2(portable_table());
+      t.isa = Isa::avx_vnni;
+      avx_vnni::add_peaks(t);
+      avx_vnni::add_block32_products(t);
+      avx_vnni::add_block256_products(t);
       return t;
     }();
     return &table;

@@ -26,6 +26,7 @@ const SearchTable& search_table(Isa isa) {
 #if defined(__x86_64__)
     case Isa::avx512:
       return avx512::search_functions();
+    case Isa::avx_vnni:
     case Isa::avx2:
       return avx2::search_functions();
 #endif

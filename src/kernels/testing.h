@@ -10,8 +10,13 @@
 
 namespace carat {
 
+/// A table to test AVX-VNNI with on processors that have its operations otherwise, or null
+/// (avx_vnni/twin_test.cc).
+const KernelTable* avx_vnni_twin();
+
 inline std::vector<const KernelTable*> all_tables() {
   std::vector<const KernelTable*> tables;
+  if (const KernelTable* twin = avx_vnni_twin()) tables.push_back(twin);
   for (Isa isa : available_isas())
     if (const KernelTable* t = kernel_table(isa)) tables.push_back(t);
   return tables;

@@ -16,6 +16,7 @@
 #define CARAT_INLINE_LAMBDA __attribute__((always_inline))
 
 #define CARAT_AVX2_FEATURES "avx2,fma,f16c"
+#define CARAT_AVX_VNNI_FEATURES "avx2,fma,f16c,avxvnni"
 #define CARAT_AVX512_FEATURES "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"
 
 #define CARAT_PRAGMA(text) _Pragma(#text)
@@ -32,4 +33,5 @@
 #endif
 
 #define CARAT_BEGIN_AVX2 CARAT_BEGIN_TARGET(CARAT_AVX2_FEATURES)
+#define CARAT_BEGIN_AVX_VNNI CARAT_BEGIN_TARGET(CARAT_AVX_VNNI_FEATURES)
 #define CARAT_BEGIN_AVX512 CARAT_BEGIN_TARGET(CARAT_AVX512_FEATURES)

@@ -1,0 +1,37 @@
+// Processors with AVX-512 VNNI have the dot products of AVX-VNNI in another encoding, but mostly not in that
+// of AVX-VNNI itself. A few encodings of each kind, compiled for them from the same source, let the tests of
+// the products run there too.
+#include "kernels/generic/prelude.h"
+
+CARAT_BEGIN_AVX512
+#define CARAT_DOT_256 _mm256_dpbusd_epi32
+#include "simd/avx2.h"
+//
+#include "simd/avx_vnni.h"
+//
+#include "kernels/generic/panel.h"
+//
+#include "kernels/generic/quantized_panel.h"
+//
+#include "kernels/generic/quantized_product.h"
+//
+#include "kernels/generic/unpack_block256.h"
+CARAT_END_TARGET
+
+namespace carat {
+
+const KernelTable* avx_vnni_twin();  // testing.h, whose inline functions have no place in such an object
+
+const KernelTable* avx_vnni_twin() {
+  const KernelTable* avx2 = kernel_table(Isa::avx2);
+  if (kernel_table(Isa::avx512) == nullptr || avx2 == nullptr) return nullptr;
+  static const KernelTable table = [avx2] {
+    KernelTable t = *avx2;
+    t.isa = Isa::avx_vnni;
+    set_products<AvxVnniSimd, 256>(t, EncodingList<Q2_K, Q4_K, Q6_K, IQ4_XS>{});
+    return t;
+  }();
+  return &table;
+}
+
+}  // namespace carat
