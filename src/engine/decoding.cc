@@ -13,7 +13,7 @@ Status check_generate_options(const GenerateOptions& options) {
 }
 
 Decoding::Decoding(const Tokenizer& tokenizer, const GenerateOptions& options, std::vector<TokenId> tokens)
-    : tokenizer_(tokenizer),
+    : tokenizer_(&tokenizer),
       max_tokens_(options.max_tokens),
       show_special_(options.show_special),
       sampler_(options.sampler),
@@ -30,10 +30,10 @@ std::optional<TokenId> Decoding::next(std::span<const float> logits, int64_t roo
   };
   if (full()) return ends(StopReason::max_tokens);
   const TokenId id = sampler_.sample(logits, tokens_);
-  if (tokenizer_.ends_generation(id)) return ends(StopReason::end_of_generation);
+  if (tokenizer_->ends_generation(id)) return ends(StopReason::end_of_generation);
   out_.tokens.push_back(id);
   tokens_.push_back(id);
-  const bool go_on = emit(characters_.push(tokenizer_.token_bytes(id, show_special_)), on_piece);
+  const bool go_on = emit(characters_.push(tokenizer_->token_bytes(id, show_special_)), on_piece);
   if (stops_.found()) return ends(StopReason::stop_text);
   if (!go_on) return ends(StopReason::stopped);
   if (full()) return ends(StopReason::max_tokens);

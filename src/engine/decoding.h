@@ -29,7 +29,7 @@ class Decoding {
  private:
   bool emit(const std::string& piece, const OnPiece& on_piece);
 
-  const Tokenizer& tokenizer_;
+  const Tokenizer* tokenizer_;
   int64_t max_tokens_;
   bool show_special_;
   Sampler sampler_;

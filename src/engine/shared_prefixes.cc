@@ -120,12 +120,18 @@ void SharedPrefixes::computed(size_t i) {
   Node& node = nodes_[i];
   node.waiting = children_[i].size() + (claims_ ? node.ends : 0);
   ready_.insert(ready_.end(), children_[i].rbegin(), children_[i].rend());
-  if (node.waiting == 0) {
-    --sessions_;
-    release(std::move(node.session));
-  }
+  if (node.waiting == 0) release_of(node);
 }
 
 Result<std::unique_ptr<Session>> SharedPrefixes::claim(size_t node) { return begin_from(nodes_[node]); }
+
+void SharedPrefixes::forgo(size_t node) {
+  if (--nodes_[node].waiting == 0) release_of(nodes_[node]);
+}
+
+void SharedPrefixes::release_of(Node& node) {
+  --sessions_;
+  release(std::move(node.session));
+}
 
 }  // namespace carat

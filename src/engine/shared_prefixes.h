@@ -52,7 +52,9 @@ class SharedPrefixes {
   void computed(size_t node);
   /// For one of the sequences that end with a computed node: a session that holds all of it.
   Result<std::unique_ptr<Session>> claim(size_t node);
-  /// A session that nobody needs any more.
+  /// The same, for one that needs none after all.
+  void forgo(size_t node);
+  /// A claimed session that is not needed any more.
   void release(std::unique_ptr<Session> session) { free_.push_back(std::move(session)); }
   /// Sessions that nodes hold.
   int64_t sessions() const { return sessions_; }
@@ -60,6 +62,7 @@ class SharedPrefixes {
  private:
   void build();
   Result<std::unique_ptr<Session>> begin_from(Node& node);
+  void release_of(Node& node);
 
   Engine& engine_;
   std::vector<std::span<const TokenId>> sequences_;

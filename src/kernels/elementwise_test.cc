@@ -159,6 +159,23 @@ TEST(Elementwise, LogSumExp) {
   }
 }
 
+TEST(Elementwise, WeightedDifference) {
+  for (int64_t n : kLengths) {
+    const auto x = random_floats(static_cast<size_t>(n), 8, 5.0f), y = random_floats(x.size(), 9, 5.0f);
+    const float top = *std::max_element(x.begin(), x.end()), shift = 0.75f;
+    const double expected = weighted_difference(portable_table(), x.data(), y.data(), top, shift, n);
+    double sum = 0, magnitude = 0;
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double term = std::exp(double{x[i]} - top) * (double{x[i]} - y[i] - shift);
+      sum += term;
+      magnitude += std::abs(term);
+    }
+    EXPECT_NEAR(expected, sum, 1e-6 * (magnitude + 1));
+    for (const KernelTable* k : all_tables())
+      EXPECT_EQ(weighted_difference(*k, x.data(), y.data(), top, shift, n), expected) << isa_name(k->isa);
+  }
+}
+
 TEST(Elementwise, LogSumExpOfNegativeLogitsIgnoresThePadding) {
   const std::vector<float> x = {-5.0f, -3.0f, -4.0f};
   for (const KernelTable* k : all_tables()) {

@@ -118,6 +118,7 @@ struct KernelTable {
   void (*silu_mul)(float* gate, const float* up, int64_t n) = nullptr;
   void (*add)(float* x, const float* y, int64_t n) = nullptr;
   LogSumExp (*log_sum_exp)(const float* x, int64_t n) = nullptr;
+  double (*weighted_difference)(const float* x, const float* y, float top, float shift, int64_t n) = nullptr;
   // By KvEncoding.
   void (*attention[kKvEncodings])(const AttentionItem& item) = {};
   void (*append_kv[kKvEncodings])(const KvFormat& format, uint8_t* cache, int64_t position, int64_t tokens,

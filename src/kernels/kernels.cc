@@ -226,4 +226,9 @@ void append_kv(const KernelTable& k, const KvFormat& format, uint8_t* cache, int
 
 LogSumExp log_sum_exp(const KernelTable& k, const float* x, int64_t n) { return k.log_sum_exp(x, n); }
 
+double weighted_difference(const KernelTable& k, const float* x, const float* y, float top, float shift,
+                           int64_t n) {
+  return k.weighted_difference(x, y, top, shift, n);
+}
+
 }  // namespace carat

@@ -110,4 +110,9 @@ struct LogSumExp {
 };
 LogSumExp log_sum_exp(const KernelTable& k, const float* x, int64_t n);
 
+/// sum(exp(x - top) * ((x - y) - shift)): what a divergence of two distributions is made of. Terms are
+/// floats, summed in double; top is the largest x.
+double weighted_difference(const KernelTable& k, const float* x, const float* y, float top, float shift,
+                           int64_t n);
+
 }  // namespace carat

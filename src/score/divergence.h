@@ -7,11 +7,11 @@
 
 namespace carat {
 
-/// KL(reference || candidate) in nats of two rows of n logits: sum_i p_i (log p_i - log q_i), as
-/// log Z_q - log Z_p + sum_i p_i (reference_i - candidate_i), which is exactly 0 for equal rows. In double,
-/// in order. The log-sum-exps are those of the rows. Rounding can leave a value of about -1e-15, which
-/// becomes 0.
-double divergence(const float* reference, double reference_log_sum_exp, const float* candidate,
-                  double candidate_log_sum_exp, int64_t n);
+/// KL(reference || candidate) in nats of two rows of n logits, whose log-sum-exps are p and q:
+/// sum_i p_i (log p_i - log q_i), as log Z_q - log Z_p + s + sum_i p_i (reference_i - candidate_i - s) with
+/// s = log Z_p - log Z_q, which keeps the terms as small as the distributions are close, and is exactly 0 for
+/// equal rows. Rounding leaves an error of some 1e-7 (docs/numerics.md); what comes out below 0 becomes 0.
+double divergence(const KernelTable& kernels, const float* reference, const LogSumExp& p,
+                  const float* candidate, const LogSumExp& q, int64_t n);
 
 }  // namespace carat

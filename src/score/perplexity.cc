@@ -7,6 +7,7 @@
 
 #include "kernels/kernels.h"
 #include "score/divergence.h"
+#include "score/vocabulary.h"
 
 namespace carat {
 namespace {
@@ -35,40 +36,6 @@ Status check_options(const PerplexityOptions& o, const Engine& candidate, const 
     }
   }
   return {};
-}
-
-/// Logits of two models compare only if every id stands for the same token in both.
-Status check_same_vocabulary(const Engine& candidate, const Engine& reference) {
-  const auto differ = [&](const std::string& how) {
-    return usage_error("{} cannot be the reference of {}: {}", reference.checkpoint().source,
-                       candidate.checkpoint().source, how);
-  };
-  if (candidate.vocabulary() != reference.vocabulary()) {
-    return differ(
-        fmt::format("its vocabulary has {} tokens, not {}", reference.vocabulary(), candidate.vocabulary()));
-  }
-  const Tokenizer* a = candidate.tokenizer();
-  const Tokenizer* b = reference.tokenizer();
-  if (!b)
-    return bad_data("{}: the model has no tokenizer, so its vocabulary cannot be compared",
-                    reference.checkpoint().source);
-  for (int64_t id = 0; id < candidate.vocabulary(); ++id) {
-    const TokenId token = static_cast<TokenId>(id);
-    if (a->token_bytes(token, true) != b->token_bytes(token, true)) {
-      return differ(fmt::format("token {} is another in its vocabulary", id));
-    }
-  }
-  if (candidate.wants_bos() != reference.wants_bos() || (candidate.wants_bos() && a->bos() != b->bos())) {
-    return differ("it begins texts with another token");
-  }
-  return {};
-}
-
-Result<std::vector<TokenId>> tokenize(const Engine& engine, std::string_view text) {
-  if (!engine.tokenizer()) {
-    return bad_data("{}: the model has no tokenizer, so it cannot read a text", engine.checkpoint().source);
-  }
-  return engine.tokenizer()->encode(text, /*add_special=*/true, /*parse_special=*/false);
 }
 
 TextScore text_score(std::span<const double> nll) {
@@ -151,13 +118,13 @@ class LockStep {
         const float* reference = runners_[1].logits.data() + r * vocabulary_;
         const LogSumExp p = log_sum_exp(kernels_, reference, vocabulary_);
         out.reference_nll[at + r] = p.value - reference[next[r]];
-        out.kl[at + r] = divergence(reference, p.value, candidate, c.value, vocabulary_);
+        out.kl[at + r] = divergence(kernels_, reference, p, candidate, c, vocabulary_);
         out.delta_p[at + r] = std::exp(-out.nll[at + r]) - std::exp(-out.reference_nll[at + r]);
         out.same_top[at + r] = c.argmax == p.argmax ? 1 : 0;
         if (runners_.size() < 3) continue;
         const float* rounded = runners_[2].logits.data() + r * vocabulary_;
         const LogSumExp q = log_sum_exp(kernels_, rounded, vocabulary_);
-        out.floor[at + r] = divergence(reference, p.value, rounded, q.value, vocabulary_);
+        out.floor[at + r] = divergence(kernels_, reference, p, rounded, q, vocabulary_);
       }
     });
   }
@@ -197,15 +164,9 @@ Result<PerplexityResult> measure_perplexity(const Context& context, Engine& cand
                                             std::string_view text, const PerplexityOptions& options) {
   CARAT_DO(check_options(options, candidate, reference));
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
-  CARAT_TRY(const std::vector<TokenId> tokens, tokenize(candidate, text));
-  if (reference) {
-    CARAT_DO(check_same_vocabulary(candidate, *reference));
-    CARAT_TRY(const std::vector<TokenId> again, tokenize(*reference, text));
-    if (again != tokens) {
-      return usage_error("{} cannot be the reference of {}: it splits the text into other tokens",
-                         reference->checkpoint().source, candidate.checkpoint().source);
-    }
-  }
+  if (reference) CARAT_DO(check_same_vocabulary(candidate, *reference));
+  CARAT_TRY(const std::vector<TokenId> tokens,
+            encode_for_both(candidate, reference, text, /*add_special=*/true));
   const int64_t there = static_cast<int64_t>(tokens.size()) / options.context;
   if (there == 0) {
     return usage_error(

@@ -40,10 +40,13 @@ TEST(Divergence, AgreesWithItsDefinition) {
       p[i] = static_cast<float>(4 * random.normal());
       q[i] = static_cast<float>(p[i] + distance * random.normal() + 3);
     }
-    const double p_sum = plain_log_sum_exp(p.data()), q_sum = plain_log_sum_exp(q.data());
+    const KernelTable& kernels = **default_kernel_table();
+    const LogSumExp p_sum = log_sum_exp(kernels, p.data(), vocabulary);
+    const LogSumExp q_sum = log_sum_exp(kernels, q.data(), vocabulary);
     const double expected = plain_divergence(p.data(), q.data());
-    EXPECT_NEAR(divergence(p.data(), p_sum, q.data(), q_sum, vocabulary), expected, 1e-7 * expected + 1e-12);
-    EXPECT_EQ(divergence(p.data(), p_sum, p.data(), p_sum, vocabulary), 0);
+    EXPECT_NEAR(divergence(kernels, p.data(), p_sum, q.data(), q_sum, vocabulary), expected,
+                1e-6 * expected + 2e-7);
+    EXPECT_EQ(divergence(kernels, p.data(), p_sum, p.data(), p_sum, vocabulary), 0);
   }
 }
 

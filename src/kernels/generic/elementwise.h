@@ -178,6 +178,17 @@ struct Elementwise {
     return result;
   }
 
+  static double weighted_difference(const float* x, const float* y, float top, float shift, int64_t n) {
+    typename S::D sum = S::zero_d();
+    for (int64_t i = 0; i < n; i += 16) {
+      const F a = S::load_n(x + i, n - i);
+      const F difference = S::sub(S::sub(a, S::load_n(y + i, n - i)), S::set(shift));
+      const F term = S::mul(exp(S::sub(a, S::set(top))), difference);
+      sum = S::add_d(sum, S::keep_range(term, 0, n - i, S::zero()));
+    }
+    return S::sum_of_lanes_d(sum);
+  }
+
   static constexpr void add_to(KernelTable& table) {
     table.round_activations = &round_activations;
     table.round_trip = &round_trip;
@@ -186,6 +197,7 @@ struct Elementwise {
     table.silu_mul = &silu_mul;
     table.add = &add;
     table.log_sum_exp = &log_sum_exp;
+    table.weighted_difference = &weighted_difference;
   }
 };
 
