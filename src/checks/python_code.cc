@@ -1,8 +1,9 @@
 #include "checks/python_code.h"
 
 #include <algorithm>
-#include <optional>
 #include <vector>
+
+#include "checks/fences.h"
 
 namespace carat {
 
@@ -38,43 +39,14 @@ bool any_defines(const std::vector<std::string_view>& lines, std::string_view na
   return std::any_of(lines.begin(), lines.end(), [&](std::string_view l) { return defines(l, name); });
 }
 
-struct Block {
-  bool python;
-  std::string_view text;
-};
-
-/// The fenced blocks of Markdown; three or more backticks open, as many or more alone on a line close.
-std::vector<Block> fenced_blocks(std::string_view text) {
-  std::vector<Block> blocks;
-  size_t fence = 0, begin = 0;
-  bool python = false;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    const std::string_view line = left_trimmed(text.substr(at, end - at));
-    const size_t ticks = std::min(line.find_first_not_of('`'), line.size());
-    if (fence == 0 && ticks >= 3) {
-      fence = ticks;
-      const std::string_view tag = line.substr(ticks);
-      python = tag.starts_with("py") || tag.starts_with("Py");
-      begin = std::min(end + 1, text.size());
-    } else if (fence != 0 && ticks >= fence && blank(line.substr(ticks))) {
-      blocks.push_back({python, text.substr(begin, at - begin)});
-      fence = 0;
-    }
-    at = end + 1;
-  }
-  if (fence != 0) blocks.push_back({python, text.substr(begin)});
-  return blocks;
-}
-
 std::string_view code_of(std::string_view reply, std::string_view entry_point) {
-  const std::vector<Block> blocks = fenced_blocks(reply);
+  const std::vector<FencedBlock> blocks = fenced_blocks(reply);
   if (blocks.empty()) return reply;
-  for (const Block& b : blocks) {
+  for (const FencedBlock& b : blocks) {
     if (any_defines(lines_of(b.text), entry_point)) return b.text;
   }
-  for (const Block& b : blocks) {
-    if (b.python) return b.text;
+  for (const FencedBlock& b : blocks) {
+    if (b.tag.starts_with("py") || b.tag.starts_with("Py")) return b.text;
   }
   return blocks[0].text;
 }

@@ -26,6 +26,8 @@ class Settings {
   std::string one_of(std::string_view key, std::initializer_list<std::string_view> allowed);
   /// A string, or an array of strings; empty where the key is missing.
   std::vector<std::string> texts(std::string_view key);
+  /// Whatever is there; null where nothing is.
+  const json::value* any(std::string_view key) { return take(key); }
 
   bool has(std::string_view key) const { return object_.contains(key); }
   /// Records a mistake unless there is one already.
