@@ -11,12 +11,13 @@ constexpr std::string_view kNumeric[] = {"numeric", "marked"};
 constexpr std::string_view kPython[] = {"pass", "runs"};
 constexpr std::string_view kRegex[] = {"regex", "found"};
 constexpr std::string_view kSchema[] = {"schema_valid", "json_valid"};
+constexpr std::string_view kTools[] = {"ast", "name"};
 
 constexpr CheckKind kKinds[] = {
     {"contains", kContains, make_contains}, {"exact", kExact, make_exact},
     {"letter", kLetter, make_letter},       {"numeric", kNumeric, make_numeric},
     {"python", kPython, make_python},       {"regex", kRegex, make_regex},
-    {"schema", kSchema, make_schema},
+    {"schema", kSchema, make_schema},       {"tools", kTools, make_tools},
 };
 
 }  // namespace
