@@ -29,10 +29,10 @@ struct Verb {
 };
 
 extern const Verb inspect_verb, verify_verb, convert_verb, quantize_verb, run_verb, perplexity_verb,
-    bench_verb;
+    bench_verb, suite_verb;
 
 /// THE list of verbs, in the order shown to users.
 inline constexpr const Verb* kVerbs[] = {&inspect_verb, &verify_verb,     &convert_verb, &quantize_verb,
-                                         &run_verb,     &perplexity_verb, &bench_verb};
+                                         &run_verb,     &perplexity_verb, &bench_verb,   &suite_verb};
 
 }  // namespace carat

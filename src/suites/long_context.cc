@@ -60,14 +60,17 @@ class Draw {
   Random random_;
 };
 
-std::string thing(Draw& draw) { return fmt::format("{} {}", draw.of(kAdjectives), draw.of(kNouns)); }
+std::string thing(Draw& draw) {
+  return fmt::format("{} {}", draw.of(filler::adjectives), draw.of(filler::nouns));
+}
 
 std::string sentence(Draw& draw) {
-  return fmt::format("The {} {} the {} {}.", thing(draw), draw.of(kVerbs), draw.of(kNouns), draw.of(kPlaces));
+  return fmt::format("The {} {} the {} {}.", thing(draw), draw.of(filler::verbs), draw.of(filler::nouns),
+                     draw.of(filler::places));
 }
 
 /// Sentences of filler that together with `used` bytes keep within `most`.
-std::vector<std::string> filler(Draw& draw, size_t used, size_t most) {
+std::vector<std::string> sentences(Draw& draw, size_t used, size_t most) {
   std::vector<std::string> out;
   for (;;) {
     std::string next = sentence(draw);
@@ -175,7 +178,7 @@ Question variables(Draw& draw) {
 
 /// A numbered list in which some words are about eight times as frequent as the rest.
 void common_words(Draw& draw, size_t most, std::string& prompt, std::vector<std::string>& needed) {
-  std::vector<std::string_view> words(std::begin(kNouns), std::end(kNouns));
+  std::vector<std::string_view> words(std::begin(filler::nouns), std::end(filler::nouns));
   draw.shuffle(words);
   const std::string before =
       "Below is a numbered list of words. Some words are in it far more often than others.\n\n";
@@ -241,7 +244,7 @@ Status make_long_context(const LongContext& settings, const std::function<Status
         if (settings.kind == Kind::needle || settings.kind == Kind::multi_key)
           item.slices.push_back(fmt::format("depth={}", depth));
         const size_t used = q.before.size() + q.after.size() + bytes_of(q.hidden);
-        item.prompt = q.before + hide(draw, filler(draw, used, most), q.hidden, q.depths) + q.after;
+        item.prompt = q.before + hide(draw, sentences(draw, used, most), q.hidden, q.depths) + q.after;
         needed = std::move(q.needed);
       }
       item.expected["needed"] = json::array(needed.begin(), needed.end());

@@ -3,9 +3,9 @@
 
 #include <string_view>
 
-namespace carat {
+namespace carat::filler {
 
-inline constexpr std::string_view kAdjectives[] = {
+inline constexpr std::string_view adjectives[] = {
     "amber",   "ancient", "bitter", "blue",    "bright",  "broken", "calm",   "clever", "cold",   "copper",
     "crimson", "curious", "dusty",  "early",   "empty",   "faded",  "gentle", "golden", "green",  "grey",
     "heavy",   "hidden",  "hollow", "humble",  "iron",    "ivory",  "late",   "little", "lonely", "narrow",
@@ -13,7 +13,7 @@ inline constexpr std::string_view kAdjectives[] = {
     "rough",   "round",   "rusty",  "scarlet", "sharp",   "silent", "silver", "simple", "sleepy", "slow",
     "small",   "smooth",  "steady", "stout",   "strange", "tall",   "tired",  "velvet", "warm",   "wooden"};
 
-inline constexpr std::string_view kNouns[] = {
+inline constexpr std::string_view nouns[] = {
     "anchor",   "apple",   "arrow",   "badger", "banner",   "barrel",  "basket",  "beacon",   "bell",
     "bench",    "bird",    "blanket", "boat",   "book",     "bottle",  "bowl",    "branch",   "bread",
     "bridge",   "broom",   "brush",   "bucket", "button",   "cabin",   "candle",  "canoe",    "carpet",
@@ -41,21 +41,21 @@ inline constexpr std::string_view kNouns[] = {
     "weaver",   "well",    "whale",   "wheel",  "whistle",  "widow",   "willow",  "window",   "wolf",
     "yard"};
 
-inline constexpr std::string_view kVerbs[] = {
+inline constexpr std::string_view verbs[] = {
     "admired", "avoided",  "borrowed", "carried", "caught",   "cleaned", "covered", "described",
     "drew",    "examined", "followed", "found",   "guarded",  "hid",     "ignored", "lifted",
     "lost",    "measured", "mended",   "missed",  "moved",    "noticed", "painted", "passed",
     "praised", "reached",  "repaired", "sold",    "searched", "touched", "visited", "watched"};
 
-inline constexpr std::string_view kPlaces[] = {"after the rain",     "at dawn",
-                                               "at midnight",        "before breakfast",
-                                               "behind the house",   "beside the water",
-                                               "during the feast",   "for a whole week",
-                                               "in the cellar",      "in the early spring",
-                                               "near the old wall",  "on a windy morning",
-                                               "on the last day",    "once again",
-                                               "outside the town",   "under the roof",
-                                               "while others slept", "with great care",
-                                               "with some help",     "without a word"};
+inline constexpr std::string_view places[] = {"after the rain",     "at dawn",
+                                              "at midnight",        "before breakfast",
+                                              "behind the house",   "beside the water",
+                                              "during the feast",   "for a whole week",
+                                              "in the cellar",      "in the early spring",
+                                              "near the old wall",  "on a windy morning",
+                                              "on the last day",    "once again",
+                                              "outside the town",   "under the roof",
+                                              "while others slept", "with great care",
+                                              "with some help",     "without a word"};
 
-}  // namespace carat
+}  // namespace carat::filler

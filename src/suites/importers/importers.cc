@@ -1,0 +1,34 @@
+#include "suites/importers/importers.h"
+
+namespace carat {
+
+namespace {
+
+constexpr Importer kImporters[] = {
+    {"choice", "Multiple choice, JSON lines with query, choices, gold", "choice", "", false, read_choice},
+    {"winogrande",
+     "Winograd schemas, JSON lines with context_options, continuation, gold or WinoGrande's own", "reference",
+     "CC BY 4.0", false, read_winogrande},
+    {"hellaswag", "HellaSwag, JSON lines or six lines of text an item", "commonsense", "MIT", false,
+     read_hellaswag},
+    {"mmlu", "MMLU, CSV files SUBJECT_test.csv to ask and SUBJECT_dev.csv for five examples", "knowledge",
+     "MIT", false, read_mmlu},
+    {"truthfulqa", "TruthfulQA, TruthfulQA.csv, one right answer among wrong ones", "truthfulness",
+     "Apache-2.0", false, read_truthfulqa},
+    {"blimp", "BLiMP minimal pairs, JSON lines, one file a paradigm", "grammar", "CC BY 4.0", false,
+     read_blimp},
+    {"lambada", "LAMBADA, JSON lines with text, or context and continuation", "reading", "CC BY 4.0", false,
+     read_lambada},
+    {"triviaqa", "TriviaQA without context, JSON lines", "knowledge", "Apache-2.0", false, read_triviaqa},
+    {"gsm8k", "GSM8K, JSON lines: the questions, and the training split for five examples", "arithmetic",
+     "MIT", false, read_gsm8k},
+    {"humaneval", "HumanEval, JSON lines", "code", "MIT", false, read_humaneval},
+    {"mbpp", "MBPP, JSON lines", "code", "CC BY 4.0", false, read_mbpp},
+    {"text", "Plain text as documents, for perplexity and divergence", "text", "", false, read_text},
+};
+
+}  // namespace
+
+std::span<const Importer> importers() { return kImporters; }
+
+}  // namespace carat
