@@ -164,14 +164,10 @@ Status import(const Words& words, Invocation& run) {
     return usage_error("--split is for the format text, not for {}", importer->name);
   const ImportRequest request{words.files, words.name, words.limit, words.split};
   CARAT_TRY(const ImportReport report, import_suite(run.context, *importer, request, words.output));
-  if (report.skipped > 0)
-    run.console.note(fmt::format("{} of {} items are left out, the first because {}", report.skipped,
-                                 report.available, printable(report.first_skipped)));
   if (run.console.json())
     return run.console.print_json({{"output", words.output},
                                    {"items", report.items},
                                    {"available", report.available},
-                                   {"left_out", report.skipped},
                                    {"digest", report.digest}});
   return run.console.print(fmt::format("{}: {} of {} items\n  digest  {}\n", printable(words.output),
                                        report.items, report.available, report.digest));

@@ -149,31 +149,24 @@ Result<ImportReport> import_suite(const Context& context, const Importer& import
   CARAT_TRY(const ItemReader reader, ItemReader::open(file.directory, file.tasks[0]));
 
   ImportReport report;
-  std::vector<bool> left_out;
   Pass second(context, examples);
   second.on_item = [&](const std::string& place, json::object&& fields) -> Status {
-    ++report.available;
-    auto item = reader.read(json::serialize(fields), report.available);
-    left_out.push_back(!item.ok());
-    if (item.ok()) return {};
-    if (!importer.skips) return std::move(item).error().within(place);
-    if (report.skipped++ == 0) report.first_skipped = std::move(item).error().within(place).message;
+    auto item = reader.read(json::serialize(fields), ++report.available);
+    if (!item.ok()) return std::move(item).error().within(place);
     return {};
   };
   CARAT_DO(importer.read(request, second));
-  const int64_t usable = report.available - report.skipped;
-  if (usable == 0)
-    return bad_data("{}: no items{}", fmt::join(request.files, ", "),
-                    report.skipped ? "; the first is left out because " + report.first_skipped : "");
-  const int64_t wanted = request.limit > 0 ? std::min(request.limit, usable) : usable;
+  if (report.available == 0) return bad_data("{}: no items", fmt::join(request.files, ", "));
+  const int64_t wanted = request.limit > 0 ? std::min(request.limit, report.available) : report.available;
 
   CARAT_TRY(Output items, Output::create(*partial / (name + ".jsonl")));
   Pass third(context, examples);
-  int64_t seen = 0, good = 0;
+  int64_t seen = 0;
   third.on_item = [&](const std::string&, json::object&& fields) -> Status {
-    if (static_cast<size_t>(seen) >= left_out.size() || left_out[static_cast<size_t>(seen++)]) return {};
-    const int64_t i = good++;
-    const auto until = [&](int64_t n) { return static_cast<int64_t>(__int128{n} * wanted / usable); };
+    const auto until = [&](int64_t n) {
+      return static_cast<int64_t>(__int128{n} * wanted / report.available);
+    };
+    const int64_t i = seen++;
     if (until(i + 1) == until(i)) return {};
     ++report.items;
     return items.write(json::serialize(fields) + "\n");

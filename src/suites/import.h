@@ -38,7 +38,6 @@ struct Importer {
   std::string_view purpose;    ///< the data set and its form, one line
   std::string_view dimension;  ///< of the task
   std::string_view license;    ///< of the data, as its authors publish it
-  bool skips = false;          ///< items that the check cannot judge are left out and counted, not refused
   /// Reads the files, always in the same way, and returns the task's settings as TOML.
   Result<std::string> (*read)(const ImportRequest& request, ImportSink& sink);
 };
@@ -48,9 +47,8 @@ std::span<const Importer> importers();
 const Importer* find_importer(std::string_view name);
 
 struct ImportReport {
-  int64_t items = 0, available = 0, skipped = 0;
-  std::string first_skipped;  ///< why
-  std::string digest;         ///< of the suite
+  int64_t items = 0, available = 0;
+  std::string digest;  ///< of the suite
 };
 
 /// Writes the suite into `directory`, which must not exist. It appears whole or not at all. Errors: usage;

@@ -237,6 +237,37 @@ TEST_F(Imports, MbppWithItsThreeExamples) {
   EXPECT_EQ(all[0].expected.at("setup").as_string(), "y = 1");
 }
 
+TEST_F(Imports, BfclFindsAnswersByTheirIds) {
+  const auto questions = file(
+      "q.json",
+      R"({"id": "live_simple_0-0-0", "question": [[{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]], "function": [{"name": "a.f", "description": "d", "parameters": {"type": "dict", "properties": {"x": {"type": "float"}, "type": {"type": "tuple", "items": {"type": "any"}}}}}]})"
+      "\n"
+      R"({"id": "irrelevance_1", "question": [[{"role": "user", "content": "v"}]], "function": [{"name": "g", "description": "d", "parameters": {"type": "dict", "properties": {}}}]})");
+  const auto answers =
+      file("a.json", R"({"id": "live_simple_0-0-0", "ground_truth": [{"a.f": {"x": [1.5, ""]}}]})");
+  const auto both = items("bfcl", {.files = {questions, answers}});
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_EQ(both[0].slices, Texts{"category=live_simple"});
+  EXPECT_EQ(both[0].turns.size(), 2u);
+  EXPECT_EQ(
+      json::serialize(both[0].tools),
+      R"([{"type":"function","function":{"name":"a.f","description":"d","parameters":{"type":"object","properties":{"x":{"type":"number"},"type":{"type":"array","items":{"type":"string"}}}}}}])");
+  EXPECT_EQ(json::serialize(both[0].expected.at("ground_truth")), R"([{"a.f":{"x":[1.5E0,""]}}])");
+  EXPECT_TRUE(both[1].expected.at("irrelevant").as_bool());
+  EXPECT_TRUE(says(complaint("bfcl", {.files = {questions}}),
+                   "q.json:1: there is no answer to \"live_simple_0-0-0\""));
+}
+
+TEST_F(Imports, JsonSchemaBenchAsksForAnInstance) {
+  const auto f = file("j.jsonl", R"({"name": "Snowplow---x", "schema": {"type": "object", "title": "<T>"}})");
+  const Item item = items("jsonschemabench", {.files = {f}})[0];
+  EXPECT_EQ(item.slices, Texts{"set=Snowplow"});
+  EXPECT_EQ(item.turns[0].content,
+            "Generate a JSON object that matches the following JSON schema.\n\n"
+            R"(JSON schema: {"type": "object", "title": "<T>"})"
+            "\n\nJSON object: ");
+}
+
 TEST_F(Imports, TextByFilesBlankLinesAndHeadings) {
   const auto f = file("wiki.txt", " = One = \n\n a \n = = Part = = \n b \n\n = Two = \n c \n");
   const auto texts = [&](const char* split) {
@@ -309,6 +340,10 @@ TEST_F(Imports, WholeFilesOfThePublic) {
   EXPECT_EQ(count("gsm8k", files_in("gsm8k")), 792);
   EXPECT_EQ(count("humaneval", files_in("humaneval")), 99);
   EXPECT_EQ(count("mbpp", files_in("mbpp")), 583);
+  Texts bfcl = files_in("bfcl");
+  std::ranges::copy(files_in("bfcl/possible_answer"), std::back_inserter(bfcl));
+  EXPECT_EQ(count("bfcl", bfcl), 1298);
+  EXPECT_EQ(count("jsonschemabench", files_in("jsonschemabench")), 1268);
   EXPECT_GT(count("text", {data + "wikitext-2/valid.txt"}, "heading"), 50);
   EXPECT_EQ(count("text", files_in("long-text")), 2);
 }

@@ -1,7 +1,7 @@
 // Berkeley Function-Calling Leaderboard: which of the given functions to call and how, or that none fits.
-// Answers (possible_answer/*.json) are found by their ids, wherever they stand among the files; a question
-// without an answer expects no call (the irrelevance categories). Parameter types are BFCL's own ("dict",
-// "float", "tuple", "any") and become those of JSON Schema, as in its own handlers.
+// Answers (possible_answer/*.json) are found by their ids, wherever they stand among the files; the
+// irrelevance categories have none and expect no call. Parameter types are BFCL's own ("dict", "float",
+// "tuple", "any") and become those of JSON Schema, as in its own handlers.
 #include <unordered_map>
 
 #include "containers/quote.h"
@@ -62,20 +62,26 @@ Result<std::string> read_bfcl(const ImportRequest& request, ImportSink& sink) {
       tools.push_back({{"type", "function"}, {"function", std::move(schema)}});
     }
     const std::string category = category_of(id);
-    const auto answer = answers.find(id);
-    const bool none = category.find("irrelevance") != std::string::npos;
-    if (answer == answers.end() && !none)
-      return bad_data("{}: there is no answer to {}; name the file of possible_answer too", place, quote(id));
+    json::object expected{{"functions", *functions}};
+    if (category.find("irrelevance") != std::string::npos) {
+      expected["irrelevant"] = true;
+    } else {
+      const auto answer = answers.find(id);
+      if (answer == answers.end())
+        return bad_data("{}: there is no answer to {}; name the file of possible_answer too", place,
+                        quote(id));
+      expected["ground_truth"] = answer->second;
+    }
     return sink.item(place, {{"id", id},
                              {"category", category},
                              {"turns", (*question)[0]},
                              {"tools", std::move(tools)},
-                             {"expected", {{"calls", none ? json::array() : answer->second}}}});
+                             {"expected", std::move(expected)}});
   };
   CARAT_DO(for_each_object(request.files, take_question));
   return std::string(
       "kind = \"generate\"\n"
-      "check = \"tool_calls\"\n"
+      "check = \"tools\"\n"
       "slice_by = \"category\"\n"
       "generation = {max_tokens = 512}\n");
 }

@@ -1,6 +1,7 @@
 // JSONSchemaBench: an instance of a schema from practice (Geng et al. 2025, arXiv:2501.10868).
 // lm-evaluation-harness: jsonschema_bench_*, whose sentence this is; here as one request to a chat, without
-// examples. Schemas that the check does not know how to judge are left out.
+// examples. A schema that the check cannot
+// judge makes its item unscored.
 #include "suites/importers/importers.h"
 #include "suites/importers/reading.h"
 
@@ -18,7 +19,7 @@ Result<std::string> read_jsonschemabench(const ImportRequest& request, ImportSin
   CARAT_DO(for_each_object(request.files, take));
   return std::string(
       "kind = \"generate\"\n"
-      "check = \"json_schema\"\n"
+      "check = \"schema\"\n"
       "slice_by = \"set\"\n"
       "prompt = \"Generate a JSON object that matches the following JSON schema.\\n\\n"
       "JSON schema: {{ expected.schema | tojson }}\\n\\nJSON object: \"\n"
