@@ -6,7 +6,8 @@
   peer_llama.py speed MODEL [--threads N] [--prefill N] [--decode N]
 
 Prints one JSON document. Perplexity follows llama.cpp's own tool: the text tokenised as a whole, chunks of --ctx
-tokens, BOS put over the first token of each chunk where the model wants one, the second half scored.
+tokens, BOS put over the first token of each chunk where the model wants one, the second half scored. decode_seconds leaves
+out what is computed from the logits here, which that tool does in C++ and in threads.
 """
 import argparse
 import ctypes
@@ -102,15 +103,17 @@ def perplexity(args):
         chunks = min(chunks, args.chunks)
     add_bos = L.llama_vocab_get_add_bos(vocab)
     first = args.ctx // 2
-    total, count, per_chunk = 0.0, 0, []
+    total, count, per_chunk, seconds = 0.0, 0, [], 0.0
     for c in range(chunks):
         part = tokens[c * args.ctx:(c + 1) * args.ctx]
         targets = list(part)
         if add_bos:
             part[0] = L.llama_vocab_bos(vocab)
         clear(context)
+        start = time.time()
         decode(context, part, 0, first)
         pointer = L.llama_get_logits(context)
+        seconds += time.time() - start
         rows = args.ctx - first
         logits = np.ctypeslib.as_array(pointer, shape=(rows, n_vocab))[: rows - 1].astype(np.float64)
         top = logits.max(axis=1)
@@ -120,7 +123,7 @@ def perplexity(args):
         count += rows - 1
         per_chunk.append(float(nll.mean()))
     return {"perplexity": math.exp(total / count), "nll": total / count, "tokens": count, "chunks": chunks,
-            "nll_per_chunk": per_chunk}
+            "nll_per_chunk": per_chunk, "decode_seconds": seconds}
 
 
 def speed(args):

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Compares carat's perplexity with llama.cpp's, model family by model family.
+"""Compares carat's perplexity and log-likelihoods with llama.cpp's, model family by model family.
 
-    tools/oracle_engine.py --carat build/release/bin/carat [--model FILE.gguf --text FILE]...
+    tools/oracle_engine.py --carat build/release/bin/carat [--driver build/release/src/score/carat_likelihood_oracle]
+                           [--model FILE.gguf --text FILE]...
 
 Without --model: golden/stories260K.gguf, and small random models of each architecture, rotary scaling and encoding
 that carat runs, written here with the gguf package. Their logits are spread widely, so that a wrong forward pass
@@ -17,6 +18,13 @@ import xllamacpp
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 GOLDEN = os.path.join(ROOT, "golden", "stories260K.gguf")
 LIMIT = 0.005
+LARGEST = 0.1  # nats per token of a single log-likelihood
+REQUESTS = [
+    ("Once upon a time, there was a little", " girl named Lily."), ("Once upon a time, there was a little", " car."),
+    ("Once upon a time, there was a little ", "dog who ran"), ("Once upon a time", ", there"), ("Tom saw a big", " tree"),
+    ("", "One day, a bear went to the park."), ("The dog was", " happy"), ("The dog was", " happily asleep"),
+    ("The sun is hot.\n\n", "It is a nice day"), ("Caf\u00e9 \u3000", "na\u00efve"), ("x", "yz"), ("  ", "He"),
+]
 
 
 class Params(ctypes.Structure):
@@ -59,41 +67,75 @@ class Llama:
         self.c.llama_log_set(ctypes.cast(self.silence, pointer), None)
         self.c.llama_backend_init()
 
-    def perplexity(self, path, text, n_ctx, chunks):
-        """As llama-perplexity computes it; also the number of tokens scored."""
-        c = self.c
-        model = c.llama_model_load_from_file(path.encode(), c.llama_model_default_params())
+    def open(self, path, n_ctx):
+        model = self.c.llama_model_load_from_file(path.encode(), self.c.llama_model_default_params())
         if not model:
             raise SystemExit(f"llama.cpp does not load {path}")
-        vocab = c.llama_model_get_vocab(model)
-        params = c.llama_context_default_params()
+        params = self.c.llama_context_default_params()
         params.head[0] = params.head[1] = n_ctx
-        context = c.llama_init_from_model(model, params)
-        c.llama_set_n_threads(context, os.cpu_count(), os.cpu_count())
+        context = self.c.llama_init_from_model(model, params)
+        self.c.llama_set_n_threads(context, os.cpu_count(), os.cpu_count())
+        return model, context, self.c.llama_model_get_vocab(model)
+
+    def close(self, model, context):
+        self.c.llama_free(context)
+        self.c.llama_model_free(model)
+
+    def tokenize(self, vocab, text, add_special):
         room = len(text) + 16
         ids = (ctypes.c_int32 * room)()
-        count = c.llama_tokenize(vocab, text, len(text), ids, room, True, False)
-        words = c.llama_vocab_n_tokens(vocab)
-        first, nll = n_ctx // 2, []
-        batch = c.llama_batch_init(n_ctx, 0, 1)
-        for chunk in range(min(count // n_ctx, chunks)):
-            tokens = ids[chunk * n_ctx:(chunk + 1) * n_ctx]
-            for k in range(n_ctx):
-                begin = k == 0 and c.llama_vocab_get_add_bos(vocab)
-                batch.token[k] = c.llama_vocab_bos(vocab) if begin else tokens[k]
-                batch.pos[k], batch.n_seq_id[k], batch.seq_id[k][0], batch.logits[k] = k, 1, 0, k >= first
-            batch.n_tokens = n_ctx
-            c.llama_memory_clear(c.llama_get_memory(context), True)
-            if c.llama_decode(context, batch) != 0:
-                raise SystemExit(f"llama.cpp fails to run {path}")
-            logits = np.ctypeslib.as_array(c.llama_get_logits(context), (n_ctx - first, words))[:-1].astype(np.float64)
-            top = logits.max(axis=1)
-            log_sum = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-            nll.extend(log_sum - logits[np.arange(len(log_sum)), tokens[first + 1:]])
+        return ids[:self.c.llama_tokenize(vocab, text, len(text), ids, room, add_special, False)]
+
+    def log_probabilities(self, context, vocab, tokens, first):
+        """Of every token after tokens[first], and so on: [len(tokens) - first, vocabulary]."""
+        c, n = self.c, len(tokens)
+        batch = c.llama_batch_init(n, 0, 1)
+        for k, token in enumerate(tokens):
+            batch.token[k], batch.pos[k], batch.n_seq_id[k], batch.seq_id[k][0] = token, k, 1, 0
+            batch.logits[k] = k >= first
+        batch.n_tokens = n
+        c.llama_memory_clear(c.llama_get_memory(context), True)
+        failed = c.llama_decode(context, batch)
         c.llama_batch_free(batch)
-        c.llama_free(context)
-        c.llama_model_free(model)
+        if failed:
+            raise SystemExit("llama.cpp fails to run the model")
+        shape = (n - first, c.llama_vocab_n_tokens(vocab))
+        logits = np.ctypeslib.as_array(c.llama_get_logits(context), shape).astype(np.float64)
+        top = logits.max(axis=1, keepdims=True)
+        return logits - top - np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+
+    def perplexity(self, path, text, n_ctx, chunks):
+        """As llama-perplexity computes it; also the number of tokens scored."""
+        model, context, vocab = self.open(path, n_ctx)
+        ids = self.tokenize(vocab, text, True)
+        first, nll = n_ctx // 2, []
+        for chunk in range(min(len(ids) // n_ctx, chunks)):
+            tokens = ids[chunk * n_ctx:(chunk + 1) * n_ctx]
+            following = tokens[first + 1:]
+            if self.c.llama_vocab_get_add_bos(vocab):
+                tokens[0] = self.c.llama_vocab_bos(vocab)
+            rows = self.log_probabilities(context, vocab, tokens, first)[:-1]
+            nll.extend(-rows[np.arange(len(rows)), following])
+        self.close(model, context)
         return math.exp(np.mean(nll)), len(nll)
+
+    def likelihoods(self, path, requests):
+        """Sum of log p of each continuation, whether it is the greedy one, its tokens, those of its context:
+        divided as lm-evaluation-harness's _encode_pair does."""
+        model, context, vocab = self.open(path, 256)
+        results = []
+        for before, after in requests:
+            spaces = len(before) - len(before.rstrip())
+            whole = self.tokenize(vocab, (before + after).encode(), False)
+            head = self.tokenize(vocab, before[:len(before) - spaces].encode(), False) if before.strip() else []
+            following = whole[len(head):]
+            if not head or self.c.llama_vocab_get_add_bos(vocab):
+                head = [self.c.llama_vocab_bos(vocab)] + head
+            rows = self.log_probabilities(context, vocab, (head + following)[:-1], len(head) - 1)
+            picked = rows[np.arange(len(rows)), following]
+            results.append((picked.sum(), bool((rows.argmax(axis=1) == following).all()), len(following), len(head)))
+        self.close(model, context)
+        return results
 
 
 def golden_tokenizer():
@@ -192,6 +234,7 @@ def story(words, seed):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--carat", required=True)
+    parser.add_argument("--driver", help="tools/likelihood_driver.cc, built")
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--text", action="append", default=[])
     parser.add_argument("--ctx", type=int, default=256)
@@ -218,6 +261,27 @@ def main():
         print(f"{name:28} carat {ours['perplexity']:12.4f}  llama.cpp {theirs:12.4f}  {100 * off:+.3f} %"
               f"  {tokens} tokens{'  DIFFERS' if bad else ''}")
         worst, failures, compared = max(worst, abs(off)), failures + bad, compared + 1
+        if options.driver:
+            compare_likelihoods(name, model)
+
+    def compare_likelihoods(name, model):
+        nonlocal failures
+        asked = "".join(json.dumps({"context": a, "continuation": b}) + "\n" for a, b in REQUESTS)
+        done = subprocess.run([options.driver, model], input=asked, capture_output=True, text=True)
+        if done.returncode != 0:
+            print(f"{name}: {done.stderr.strip()}")
+            failures += 1
+            return
+        ours = [json.loads(line) for line in done.stdout.splitlines()]
+        theirs = llama.likelihoods(model, REQUESTS)
+        divided = all((o["tokens"], o["context_tokens"]) == t[2:] for o, t in zip(ours, theirs))
+        off = [(o["log_probability"] - t[0]) / t[2] for o, t in zip(ours, theirs)]
+        mean, largest = abs(sum(off)) / len(off), max(map(abs, off))
+        greedy = sum(o["greedy"] == t[1] for o, t in zip(ours, theirs))
+        bad = len(ours) != len(theirs) or not divided or not mean <= LIMIT or not largest <= LARGEST
+        print(f"{'':28} {len(ours)} log-likelihoods: off by {mean:.4f} per token, at most {largest:.4f}; {greedy} "
+              f"greedy alike{'' if divided else ', divided otherwise'}{'  DIFFERS' if bad else ''}")
+        failures += bad
 
     with tempfile.TemporaryDirectory() as folder:
         if options.model:
