@@ -94,9 +94,9 @@ TEST_F(Imports, HellaSwagInBothForms) {
   EXPECT_EQ(plain.gold, 3);
   const auto objects = file(
       "h.jsonl",
-      R"({"activity_label": "Roof", "ctx_a": "[header] How to [title] Sit. [step] Go  up.", "ctx_b": "he Sees", "endings": ["a [title] b", "[x]b", "c [", "d"], "label": "2"})");
+      R"({"activity_label": "Roof", "ctx_a": "[header] How to [title] Sit. [step] Go  up.", "ctx_b": "élan Sees", "endings": ["a [title] b", "[x]b", "c [", "d"], "label": "2"})");
   const Item item = items("hellaswag", {.files = {objects}})[0];
-  EXPECT_EQ(item.contexts, Texts{"Roof: How to. Sit. Go up. He sees"});
+  EXPECT_EQ(item.contexts, Texts{"Roof: How to. Sit. Go up. Élan sees"});
   EXPECT_EQ(item.choices, (Texts{" a. b", " b", " c [", " d"}));
   EXPECT_EQ(item.gold, 2);
   const auto cut = file("cut.txt", "x\n1\na\nb\n");

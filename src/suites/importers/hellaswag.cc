@@ -2,6 +2,8 @@
 // second part with a capital; "[title]" becomes ". ", what stands in brackets goes, two spaces become one).
 // The text form (six lines: "activity: context", the label, four endings) was put together so already, but
 // for the capital; it is taken as it is.
+#include <utf8proc.h>
+
 #include <algorithm>
 #include <array>
 
@@ -9,6 +11,7 @@
 #include "suites/importers/importers.h"
 #include "suites/importers/reading.h"
 #include "suites/line_reader.h"
+#include "text/utf8.h"
 
 namespace carat {
 
@@ -33,27 +36,29 @@ std::string cleaned(std::string_view text) {
   return replaced(without_brackets(replaced(stripped(text), " [title]", ". ")), "  ", " ");
 }
 
-/// Python's str.capitalize() for ASCII: the rest becomes lower case. Letters beyond ASCII stay.
-std::string capitalized(std::string text) {
-  for (size_t i = 0; i < text.size(); ++i) {
-    char& c = text[i];
-    if (i == 0 && c >= 'a' && c <= 'z') c = static_cast<char>(c - 32);
-    if (i > 0 && c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+/// Python's str.capitalize(): the first letter a capital, all others small.
+std::string capitalized(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = utf8_length(text, at);  // lines are UTF-8
+    const auto c = static_cast<utf8proc_int32_t>(utf8_code_point(text, at, length));
+    append_utf8(static_cast<uint32_t>(at == 0 ? utf8proc_totitle(c) : utf8proc_tolower(c)), out);
+    at += length;
   }
-  return text;
+  return out;
 }
 
 Status read_objects(const std::string& path, ImportSink& sink) {
   return for_each_object(path, [&](const std::string& place, json::object&& line) -> Status {
     CARAT_TRY(const std::string activity, text_field(line, "activity_label", place));
     CARAT_TRY(const std::string first, text_field(line, "ctx_a", place));
-    CARAT_TRY(std::string second, text_field(line, "ctx_b", place));
+    CARAT_TRY(const std::string second, text_field(line, "ctx_b", place));
     CARAT_TRY(const auto endings, texts_field(line, "endings", place));
     const json::value* label = line.if_contains("label");
     if (!label) return bad_data("{}: needs \"label\", the number of the right ending", place);
     json::array choices;
     for (const std::string& ending : endings) choices.emplace_back(cleaned(ending));
-    json::object fields{{"context", cleaned(activity + ": " + first + " " + capitalized(std::move(second)))},
+    json::object fields{{"context", cleaned(activity + ": " + first + " " + capitalized(second))},
                         {"choices", std::move(choices)}};
     fields["gold"] = *label;
     if (const json::string* digit = label->if_string())  // Hugging Face writes "3"
