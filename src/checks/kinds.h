@@ -8,6 +8,7 @@ namespace carat {
 
 Result<std::unique_ptr<Check>> make_contains(const json::object& settings);
 Result<std::unique_ptr<Check>> make_exact(const json::object& settings);
+Result<std::unique_ptr<Check>> make_instructions(const json::object& settings);
 Result<std::unique_ptr<Check>> make_letter(const json::object& settings);
 Result<std::unique_ptr<Check>> make_numeric(const json::object& settings);
 Result<std::unique_ptr<Check>> make_python(const json::object& settings);

@@ -20,6 +20,7 @@ std::string clean_utf8(std::string_view text);
 std::string_view trim(std::string_view text);
 /// Simple case mapping, one character at a time. Text must be valid UTF-8.
 std::string lower_case(std::string_view text);
+std::string upper_case(std::string_view text);
 /// Stretches between White_Space.
 std::vector<std::string_view> split_words(std::string_view text);
 
