@@ -51,107 +51,109 @@ constexpr Range kRanges[] = {
 struct Language {
   std::string_view code;
   Script script;
-  std::string_view words;  ///< frequent ones, between spaces; ones that neighbours share cancel out
+  std::string_view letters;  ///< small ones that its neighbours lack; a word with one of them counts
+  std::string_view words;    ///< frequent ones, between spaces; ones that neighbours share cancel out
 };
 constexpr Language kLanguages[] = {
-    {"en", kLatin,
+    {"en", kLatin, "",
      " the and of to a in is that it for was with as you your be are this have on not we they at by an from "
      "can or will "
      "my i but what all if so he she his her their our there when who how do does more about which than "
      "would "},
-    {"es", kLatin,
+    {"es", kLatin, "ñ",
      " el la los las de que y en un una es por con para del se no lo al como más pero sus su este esta está "
      "son muy ha "
      "también cuando donde yo mi tu nos le les ser hay todo desde sobre entre "},
-    {"pt", kLatin,
+    {"pt", kLatin, "ãõ",
      " o os as de que e em um uma é por com para do da dos das se não na no nos ao mais como mas seu sua são "
      "muito você "
      "também foi está isso ele ela eu meu ser tem à pelo pela até quando sobre "},
-    {"fr", kLatin,
+    {"fr", kLatin, "œêîç",
      " le la les de des du et en un une est que qui pour dans par sur pas au aux avec ce cette ne se il elle "
      "je vous nous "
      "son sa ses plus mais ou sont être leur leurs comme votre tout l d à été "},
-    {"de", kLatin,
+    {"de", kLatin, "ß",
      " der die das und ist nicht ein eine einen einem den dem des zu mit sich auf für von im in es ich sie "
      "wir ihr sein "
      "ihre auch als an werden wird sind oder aber wie bei nach aus kann durch wenn noch über "},
-    {"it", kLatin,
+    {"it", kLatin, "",
      " il lo la i gli le di che e è un una per con del della dei delle non si in al alla da sono come più ma "
      "anche questo "
      "questa nel nella ha mi ti ci suo sua loro essere molto io ai dal quando se "},
-    {"nl", kLatin,
+    {"nl", kLatin, "",
      " de het een en van ik te dat die in is niet op aan met voor er zijn je was als maar om dan ook wij zij "
      "hij naar bij "
      "uit kan worden wordt heeft hebben deze onze door over nog wel geen "},
-    {"sv", kLatin,
+    {"sv", kLatin, "å",
      " och det att i en är som på för med av den inte ett om han de till har jag vi men du var så kan från "
      "när också hon "
      "skulle sin alla ska "},
-    {"da", kLatin,
+    {"da", kLatin, "æø",
      " og i det at en den til er som på de med han af for ikke der var et sig men har jeg vi du kan fra når "
      "også hun skal "
      "være blev meget "},
-    {"pl", kLatin,
+    {"pl", kLatin, "łżźćśńąę",
      " i w na z nie się że to jest do jak o co ale po tak za od przez dla są być by może oraz które który "
      "która tego go "
      "jego tym czy ich już tylko ma mi ja "},
-    {"fi", kLatin,
+    {"fi", kLatin, "",
      " ja on ei se että oli hän mutta ovat kun niin myös kuin joka tai sen voi ole ne tämä jos siitä minä "
      "sinä he me olla "
      "vain mitä sekä jotka hänen kaikki nyt sitä olen "},
-    {"vi", kLatin,
+    {"vi", kLatin, "ơưđạảấầẩẫậắằặẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỷỹ",
      " và của là có không được cho một những các trong người với đã này để khi từ đến tôi bạn về như cũng "
      "thì nhiều ở ra "
      "sẽ làm nếu hay hoặc chúng "},
-    {"sw", kLatin,
+    {"sw", kLatin, "",
      " na ya wa kwa ni katika za la hii kuwa cha yake watu si au vya kama pia ili hiyo lakini mimi wewe sisi "
      "yao yangu "
      "yako kutoka baada sana kila wengi huu "},
-    {"ro", kLatin,
+    {"ro", kLatin, "ășț",
      " și de la în a cu pe nu este o un să că mai pentru din care sunt fi au ce se al ale lui dar sau prin "
      "acest această "
      "fost fie când "},
-    {"tr", kLatin,
+    {"tr", kLatin, "ğış",
      " ve bir bu için de da ile olarak çok daha olan gibi ne en ben sen o biz var değil kadar sonra ama her "
      "mi ya veya "
      "olduğu "},
-    {"id", kLatin,
+    {"id", kLatin, "",
      " dan yang di untuk dengan ini itu dari tidak dalam pada adalah akan ke saya anda kami mereka atau juga "
      "bisa dapat "
      "oleh karena ada telah sebagai lebih "},
-    {"tl", kLatin,
+    {"tl", kLatin, "",
      " ang ng sa na mga ay at ko mo siya ito hindi para kung may mula niya kanyang ako namin isang "},
-    {"ru", kCyrillic,
+    {"ru", kCyrillic, "ыэё",
      " и в не на что я с он как это по но из у за от так же для то все мы вы они она его её был была было "
      "быть или если "
      "может при ы эта этот ещё уже чтобы "},
-    {"uk", kCyrillic,
+    {"uk", kCyrillic, "іїєґ",
      " і в не на що я з він як це по але із у за від так же для то всі ми ви вони вона його її був була було "
      "бути або "
      "якщо може при ця цей ще вже щоб та є які який "},
-    {"bg", kCyrillic,
-     " и в не на че аз с той като това по но от за така да се са е ние вие те тя му ѝ беше бъде или ако може "
+    {"bg", kCyrillic, "ъ",
+     " и в не на че аз с той като това много може което която нещо без по но от за така да се са е ние вие "
+     "те тя му ѝ беше бъде или ако може "
      "при тази "
      "този още вече как който които си ще до "},
-    {"mk", kCyrillic,
+    {"mk", kCyrillic, "ѓќѕ",
      " и во не на дека јас со тој како ова по но од за да се е ние вие тие таа ќе или ако може што кој "},
-    {"sr", kCyrillic,
+    {"sr", kCyrillic, "ћђ",
      " и у не на да ја са он као ово по али од за се је ми ви они она ће или ако може што који су "},
-    {"ar", kArabic,
+    {"ar", kArabic, "ةىيكأإ",
      " في من على إلى أن هذا هذه التي الذي لا ما كان مع عن أو هو هي و كل بعد قد لم ذلك بين كما عند إذا ثم "
      "حتى "},
-    {"fa", kArabic,
+    {"fa", kArabic, "پچژ",
      " و در به از که این را با است برای آن یک خود تا می بر هم ما شما من او شد کرد های باید اگر یا نیز بود "
      "کند "},
-    {"ur", kArabic,
+    {"ur", kArabic, "ٹڈڑںےہھ",
      " کے میں کی ہے اور سے کا کو پر نے یہ ہیں کہ اس ایک ہو کر وہ بھی تھا لیے جو نہیں تو آپ ہم گیا یا ان "
      "اپنے "},
-    {"hi", kDevanagari,
+    {"hi", kDevanagari, "",
      " के में की है और से का को हैं पर यह ने एक कि लिए भी नहीं हो था इस तो कर वह जो साथ या अपने आप हम अगर "},
-    {"mr", kDevanagari,
+    {"mr", kDevanagari, "ळ",
      " आहे आणि या मध्ये ते हे एक च्या आहेत होते तर ही की तो करण्यासाठी असे त्यांच्या नाही मी पण किंवा आपण आपल्या साठी होता "
      "केला त्या "},
-    {"ne", kDevanagari,
+    {"ne", kDevanagari, "",
      " र छ को मा लागि यो पनि छन् हो एक गर्न भने ले हुन्छ तपाईं हामी गर्ने थियो भएको गरेको त्यो सँग वा तर म अनि गर्नुहोस् "}};
 
 /// Scripts that one language at hand uses.
@@ -185,6 +187,15 @@ std::vector<std::string> letter_words(std::string_view text) {
   return words;
 }
 
+bool has_letter_of(std::string_view word, std::string_view letters) {
+  for (size_t at = 0; at < word.size();) {
+    const size_t n = std::max<size_t>(1, utf8_length(word, at));
+    if (letters.find(word.substr(at, n)) != std::string_view::npos) return true;
+    at += n;
+  }
+  return false;
+}
+
 /// The language of a script whose words occur most: at least three, a share of all words, and clearly more
 /// than of the next one.
 std::optional<std::string> by_words(Script script, std::string_view text) {
@@ -197,6 +208,7 @@ std::optional<std::string> by_words(Script script, std::string_view text) {
     for (const std::string& w : words) {
       spaced = " " + w + " ";
       count += l.words.find(spaced) != std::string_view::npos;
+      count += has_letter_of(w, l.letters);
     }
     hits.emplace_back(count, l.code);
   }

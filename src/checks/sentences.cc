@@ -14,14 +14,14 @@ namespace carat {
 namespace {
 
 constexpr std::string_view kAbbreviations[] = {
-    "adm",  "al",   "apr",  "approx", "assn", "ariz", "aug",    "ave",  "bldg", "blvd", "bros", "calif",
-    "capt", "cf",   "cmdr", "co",     "col",  "colo", "conn",   "corp", "cpl",  "dec",  "del",  "dept",
-    "dist", "dr",   "ed",   "eg",     "est",  "etc",  "feb",    "fig",  "fla",  "ft",   "ga",   "gen",
-    "gov",  "hon",  "ie",   "ill",    "inc",  "ind",  "jan",    "jr",   "jul",  "jun",  "kan",  "ky",
-    "lt",   "ltd",  "maj",  "mar",    "mass", "md",   "messrs", "mfg",  "mich", "minn", "miss", "mo",
-    "mr",   "mrs",  "ms",   "mt",     "nev",  "nov",  "oct",    "okla", "ore",  "pa",   "ph",   "ph.d",
-    "pp",   "prof", "rep",  "reps",   "rev",  "sen",  "sens",   "sep",  "sept", "sgt",  "sr",   "st",
-    "tenn", "tex",  "univ", "va",     "vol",  "vs",   "vt",     "wash", "wis",  "yr"};
+    "adm",  "aug",    "ave", "bldg", "blvd", "bros", "calif", "capt", "co",   "col",  "colo", "conn",
+    "corp", "cpl",    "ct",  "dec",  "del",  "dr",   "feb",   "fla",  "ft",   "ga",   "gen",  "gov",
+    "hon",  "ill",    "inc", "ind",  "jan",  "jr",   "kan",   "ky",   "lt",   "ltd",  "maj",  "mass",
+    "md",   "messrs", "mg",  "mich", "minn", "mr",   "mrs",   "ms",   "mt",   "nev",  "nov",  "oct",
+    "okla", "ore",    "pa",  "ph.d", "prof", "rep",  "reps",  "rev",  "sen",  "sens", "sep",  "sept",
+    "sgt",  "sr",     "st",  "tenn", "tex",  "va",   "vs",    "vt",   "wash", "wis",  "yr"};
+// Dotted ones that the model does not have, so that a sentence ends after them.
+constexpr std::string_view kNotDotted[] = {"e.g", "i.e", "p.s", "p.p.s"};
 
 // Words that, with a capital after an abbreviation, begin a sentence.
 constexpr std::string_view kStarters[] = {
@@ -35,8 +35,38 @@ constexpr std::string_view kStarters[] = {
     "why",   "with",    "yes",    "you",   "your"};
 
 // Punctuation that may follow the end of a sentence without a space, and what separates tokens inside a word.
-constexpr std::string_view kNonWord = "?!)\";}]*:@'({[";
+constexpr std::string_view kNonWord[] = {"?",
+                                         "!",
+                                         ")",
+                                         "\"",
+                                         ";",
+                                         "}",
+                                         "]",
+                                         "*",
+                                         ":",
+                                         "@",
+                                         "'",
+                                         "(",
+                                         "{",
+                                         "[",
+                                         "\xe2\x80\x98",
+                                         "\xe2\x80\x99",
+                                         "\xe2\x80\x9c",
+                                         "\xe2\x80\x9d",
+                                         "\xc2\xab",
+                                         "\xc2\xbb"};
 constexpr std::string_view kSeparators = "?!)\";}]*:@'({[`&#,";
+constexpr std::string_view kClosing[] = {"\"",           "'",       ")", "]", "}", "\xe2\x80\x99",
+                                         "\xe2\x80\x9d", "\xc2\xbb"};
+
+/// Length of the one of `list` that `text` begins with; 0 where none.
+template <size_t N>
+size_t prefix_of(const std::string_view (&list)[N], std::string_view text) {
+  for (const std::string_view item : list) {
+    if (text.starts_with(item)) return item.size();
+  }
+  return 0;
+}
 
 template <size_t N>
 bool among(const std::string_view (&list)[N], std::string_view word) {
@@ -101,7 +131,7 @@ class Counter {
       if (mark == std::string_view::npos) continue;
       const bool inside = mark + 1 < w.end;
       const std::string_view next =
-          inside ? text_.substr(mark + 1, 1)
+          inside ? text_.substr(mark + 1, prefix_of(kNonWord, text_.substr(mark + 1)))
                  : text_.substr(words_[i + 1].begin, words_[i + 1].end - words_[i + 1].begin);
       if (!ends_sentence(w.begin, mark, next)) continue;
       sentences.push_back({begin, mark + 1});
@@ -122,7 +152,7 @@ class Counter {
   size_t last_mark(const Word& w, bool more_follows) const {
     for (size_t i = w.end; i-- > w.begin;) {
       if (text_[i] != '.' && text_[i] != '?' && text_[i] != '!') continue;
-      if (i + 1 == w.end ? more_follows : kNonWord.find(text_[i + 1]) != std::string_view::npos) return i;
+      if (i + 1 == w.end ? more_follows : prefix_of(kNonWord, text_.substr(i + 1)) > 0) return i;
     }
     return std::string_view::npos;
   }
@@ -131,7 +161,9 @@ class Counter {
   /// with.
   size_t closing(const Word& sentence) const {
     size_t at = sentence.begin;
-    while (at < sentence.end && std::string_view("\"')]}").find(text_[at]) != std::string_view::npos) ++at;
+    while (at < sentence.end && prefix_of(kClosing, text_.substr(at)) > 0) {
+      at += prefix_of(kClosing, text_.substr(at));
+    }
     if (at == sentence.begin) return 0;
     if (at == sentence.end || text_.substr(at, 2) == "--") return at - sentence.begin;
     const size_t spaces = at;
@@ -156,7 +188,8 @@ class Counter {
     const size_t hyphen = word.rfind('-');
     const std::string_view tail =
         hyphen == std::string::npos ? word : std::string_view(word).substr(hyphen + 1);
-    if (among(kAbbreviations, word) || among(kAbbreviations, tail) || is_dotted(word)) {
+    if (among(kAbbreviations, word) || among(kAbbreviations, tail) ||
+        (is_dotted(word) && !among(kNotDotted, word))) {
       return capital && seen_in_lower_case(token);
     }
     const bool initial = !word.empty() && utf8_length(word, 0) == word.size() && !is_number(word) &&

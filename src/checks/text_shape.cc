@@ -1,6 +1,7 @@
 #include "checks/text_shape.h"
 
 #include <algorithm>
+#include <charconv>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,20 @@ bool looped(std::string_view text) {
     if (covered >= kRepeats * period && covered >= (signs ? kShortestRule : kShortestLoop)) return true;
   }
   return false;
+}
+
+std::optional<double> judge_rating(std::string_view reply, double scale) {
+  for (size_t end = reply.rfind("]]"); end != std::string_view::npos && end > 0;
+       end = reply.rfind("]]", end - 1)) {
+    const size_t open = reply.rfind("[[", end);
+    if (open == std::string_view::npos) return std::nullopt;
+    const std::string_view inside = trim_ascii(reply.substr(open + 2, end - open - 2));
+    double rating = 0;
+    const auto [stop, error] = std::from_chars(inside.data(), inside.data() + inside.size(), rating);
+    const bool number = error == std::errc() && stop == inside.data() + inside.size();
+    if (number && rating >= 1 && rating <= scale) return rating;
+  }
+  return std::nullopt;
 }
 
 }  // namespace carat

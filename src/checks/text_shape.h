@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string_view>
 
 namespace carat {
@@ -20,5 +21,9 @@ ReasonedReply split_reasoning(std::string_view reply);
 /// period of at most 1000 bytes, repeated at least four times and over at least 200 bytes; 400 bytes for
 /// punctuation marks and spaces alone (tables, rules). Linear in the text.
 bool looped(std::string_view text);
+
+/// The rating in a judge's reply: the last [[7]] or [[7.5]] (MT-bench, Zheng et al. 2023), from 1 to `scale`;
+/// nothing where there is none, which is no rating of 0.
+std::optional<double> judge_rating(std::string_view reply, double scale = 10);
 
 }  // namespace carat

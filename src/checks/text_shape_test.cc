@@ -47,5 +47,15 @@ TEST(Looped, SeesRepetitionAtTheEndOnly) {
   EXPECT_FALSE(looped(counted));
 }
 
+TEST(JudgeRating, IsTheLastInDoubleBrackets) {
+  EXPECT_EQ(judge_rating("Good. Rating: [[7]]"), 7);
+  EXPECT_EQ(judge_rating("[[3]] or rather [[ 7.5 ]]."), 7.5);
+  EXPECT_EQ(judge_rating("[[4]] of [[10 points]]"), 4);
+  for (const char* none : {"", "7", "[7]", "[[0]]", "[[11]]", "[[A]]", "[[nan]]", "]]", "[["}) {
+    EXPECT_EQ(judge_rating(none), std::nullopt) << none;
+  }
+  EXPECT_EQ(judge_rating("[[5]]", 4), std::nullopt);
+}
+
 }  // namespace
 }  // namespace carat
