@@ -18,8 +18,8 @@ struct Frame {
   double font, label_distance;
   int64_t label_columns;
 };
-constexpr Frame kLarge{520, 300, 56, 146, 12, 44, 13, 16, 17};
-constexpr Frame kSmall{330, 210, 52, 56, 12, 42, 12, 13, 4};
+constexpr Frame kLarge{520, 300, 66, 146, 12, 44, 13, 16, 17};
+constexpr Frame kSmall{330, 210, 60, 56, 12, 42, 12, 13, 4};
 
 std::string tick_text(double value) {
   if (value == 0) return "0";
@@ -191,7 +191,7 @@ Markup line_svg(const LineChart& chart) {
   for (const double t : round_ticks(0, x.high, 8))
     if (t == std::floor(t)) x_ticks.push_back(t);
   Markup out = open_svg(f, chart.title);
-  out += axes(f, x, y, x_ticks, 1, round_ticks(0, y.high, 6), 1, chart.x_title, chart.y_title);
+  out += axes(f, x, y, x_ticks, 1, round_ticks(0, y.high, 6), chart.y_factor, chart.x_title, chart.y_title);
   std::vector<Label> labels;
   for (const ChartLine& line : chart.lines) {
     if (line.points.empty()) continue;

@@ -38,6 +38,7 @@ struct ChartLine {
 };
 struct LineChart {
   std::string title, x_title, y_title;
+  double y_factor = 1;
   std::vector<ChartLine> lines;
 };
 /// From 0 upwards.

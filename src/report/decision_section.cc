@@ -177,7 +177,9 @@ Markup variants_section(const Evidence& e) {
       body += markup("<p class=\"stale\">⚠ Stale: {}.</p>", reason);
     if (!entry.card.complete)
       body += Markup("<p class=\"stale\">⚠ Not complete: items of the suite are missing.</p>");
-    for (const std::string& note : entry.comparison.notes)
+    std::vector<std::string> notes = stale_doubts(entry.card);
+    notes.insert(notes.end(), entry.comparison.notes.begin(), entry.comparison.notes.end());
+    for (const std::string& note : notes)
       body += markup("<p class=\"note\" dir=\"auto\">{}</p>", shortened(note, 400));
     out += markup("<section class=\"variant\"><h2>{}</h2>{}</section>", variant_tag(e, c + 1, 60), body);
   }

@@ -19,6 +19,12 @@ double number_of(const json::value* value) {
   return value->to_number<double>();
 }
 
+std::string seconds_text(double s) {
+  if (!std::isfinite(s)) return "–";
+  if (s < 0.9995) return fmt::format("{:.3g} ms", 1000 * s);
+  return fmt::format("{:.3g} s", s);
+}
+
 struct TensorError {
   std::string name, encoding;
   double error = 0;
@@ -64,6 +70,15 @@ ChartLine layer_line(const std::vector<TensorError>& tensors) {
 
 using Leaves = std::vector<std::pair<std::string, std::string>>;
 
+/// A number as its key says it is: "peak_memory_bytes", "seconds".
+std::string with_unit(std::string_view key, const json::value& value) {
+  const double x = number_of(&value);
+  if (!std::isfinite(x)) return json::serialize(value);
+  if (key.ends_with("bytes") && x >= 1000 && x < 1e18) return bytes_text(static_cast<int64_t>(x));
+  if (key.ends_with("seconds") && x >= 0) return seconds_text(x);
+  return value.is_double() ? fmt::format("{:.6g}", x) : json::serialize(value);
+}
+
 /// Every value that is no object, by its dotted path; `tensors` has a section of its own.
 void collect(const json::value& value, const std::string& path, Leaves& leaves) {
   const json::object* object = value.if_object();
@@ -75,7 +90,7 @@ void collect(const json::value& value, const std::string& path, Leaves& leaves) 
   } else if (const json::string* text = value.if_string()) {
     leaves.emplace_back(path, std::string(*text));
   } else {
-    leaves.emplace_back(path, json::serialize(value));
+    leaves.emplace_back(path, with_unit(path, value));
   }
 }
 
@@ -139,12 +154,6 @@ std::string readable(std::string_view key) {
   return out;
 }
 
-std::string seconds_text(double s) {
-  if (!std::isfinite(s)) return "–";
-  if (s < 0.9995) return fmt::format("{:.3g} ms", 1000 * s);
-  return fmt::format("{:.3g} s", s);
-}
-
 constexpr std::string_view kPercentiles[] = {"p50", "p90", "p95", "p99", "mean"};
 
 bool is_distribution(const json::value& value) { return json_find(value, "p50") != nullptr; }
@@ -179,7 +188,8 @@ Markup layers_section(const Evidence& e) {
   LineChart chart;
   chart.title = "Relative error of the weights by layer";
   chart.x_title = "layer";
-  chart.y_title = "relative error";
+  chart.y_title = "relative error, %";
+  chart.y_factor = 100;
   Markup worst;
   for (size_t i = 0; i < e.cards.size(); ++i) {
     std::vector<TensorError> tensors = tensor_errors(*e.cards[i]);

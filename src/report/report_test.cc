@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <regex>
 
 #include "report/sections.h"
@@ -205,11 +206,17 @@ TEST(Report, other_metrics_than_the_first_do_not_become_rows) {
 
 TEST(Report, a_card_of_another_carat_or_of_a_file_that_changed_is_stale) {
   Scorecard card = testing::make_card("a");
-  card.provenance = {{"carat_version", CARAT_VERSION}, {"date", "2026-11-20T12:00:00Z"}};
+  card.provenance = {{"carat_version", CARAT_VERSION}, {"date", "2999-11-20T12:00:00Z"}};
   EXPECT_TRUE(stale_reasons(card).empty());
   card.variant.model = CARAT_SOURCE_DIR "/CMakeLists.txt";
   ASSERT_EQ(stale_reasons(card).size(), 1u);
   EXPECT_NE(stale_reasons(card)[0].find("another size"), std::string::npos);
+  card.file_bytes = static_cast<int64_t>(std::filesystem::file_size(card.variant.model));
+  EXPECT_TRUE(stale_reasons(card).empty());
+  EXPECT_TRUE(stale_doubts(card).empty());
+  card.provenance["date"] = "2001-01-01T00:00:00Z";
+  EXPECT_EQ(stale_doubts(card).size(), 1u);
+  card.file_bytes = 1;
   card.provenance["carat_version"] = "0.0.0";
   ASSERT_EQ(stale_reasons(card).size(), 2u);
   EXPECT_NE(stale_reasons(card)[0].find("made by carat 0.0.0"), std::string::npos);

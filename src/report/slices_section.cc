@@ -37,7 +37,7 @@ Markup cell(const SliceRow& row, size_t c) {
 }
 
 std::string items_text(const SliceScore& s) {
-  std::string out = fmt::format("{}", s.value.items);
+  std::string out = fmt::format("{} items", s.value.items);
   if (s.unscored > 0) out += fmt::format(", {} unscored", s.unscored);
   if (s.failed > 0) out += fmt::format(", {} failed", s.failed);
   return out;
@@ -47,25 +47,23 @@ Markup table_row(const Evidence& e, const SliceRow& row) {
   Markup cells;
   for (size_t c = 0; c < e.candidates(); ++c) cells += cell(row, c);
   const SliceScore& s = *row.score;
+  const std::string what =
+      row.is_whole_task ? (s.dimension.empty() ? "" : s.dimension + ", ") + s.metric : s.task;
   const Markup name =
-      row.is_whole_task
-          ? markup("<b>{}</b> <small>{}</small>", shortened(s.task, 120),
-                   shortened(s.dimension.empty() ? s.metric : s.dimension + ", " + s.metric, 80))
-          : markup("{} <small>{}</small>", shortened(s.slice, 120), shortened(s.task, 80));
+      row.is_whole_task ? markup("<b>{}</b>", shortened(s.task, 120)) : markup("{}", shortened(s.slice, 120));
   const Markup score = s.value.items > 0 ? markup("{}<small>{}</small>", score_text(s.value.mean, row.unit),
                                                   interval_text(s.value.interval, row.unit))
                                          : Markup("no score");
   return markup(
-      "<tr><th scope=\"row\" dir=\"auto\">{}</th><td class=\"number\">{}</td><td "
-      "class=\"number\">{}</td>{}</tr>\n",
-      name, items_text(s), score, cells);
+      "<tr><th scope=\"row\" dir=\"auto\">{} <small>{}, {}</small></th><td class=\"number\">{}</td>{}</tr>\n",
+      name, shortened(what, 80), items_text(s), score, cells);
 }
 
 Markup slice_table(const Evidence& e, size_t from, size_t to) {
   Markup rows;
   for (size_t i = from; i < to; ++i) rows += table_row(e, e.rows[i]);
   return markup(
-      "<div class=\"scroll\"><table class=\"slices\"><thead><tr><th>slice</th><th>items</th><th>{} "
+      "<div class=\"scroll\"><table class=\"slices\"><thead><tr><th>slice</th><th>{} "
       "score</th>{}</tr></thead><tbody>{}</tbody></table></div>",
       letter(0), variant_columns(e, false), rows);
 }

@@ -11,7 +11,7 @@ inline constexpr std::string_view kStyle = R"css(
 :root{color-scheme:light dark;--bg:#fff;--ink:#1b1f24;--soft:#57606a;--line:#d5dbe1;--card:#f6f8fa;
 --v0:#4d5661;--v1:#0072b2;--v2:#c04d00;--v3:#00805c;--v4:#a3498a;--v5:#8a6d00;--v6:#1f8fc4;--v7:#6b4fbb;
 --pass:#00694f;--breach:#b23c00;--open:#5f4b8b;--passbg:#e2f4ee;--breachbg:#fdebe0;--openbg:#eeeaf6;
---w1:#fdebdd;--w2:#fbd3ae;--w3:#f5ab6c;--w4:#d96a1b;--w5:#a04300;--b1:#e3effa;--b2:#bcdaf5;--b3:#86bdec;--b4:#2d7fc9;--b5:#0b4f8f;
+--w1:#fdebdd;--w2:#fbd3ae;--w3:#f5ab6c;--w4:#bd530a;--w5:#8a3600;--b1:#e3effa;--b2:#bcdaf5;--b3:#86bdec;--b4:#2574b9;--b5:#0b4f8f;
 --on:#1b1f24;--onstrong:#fff}
 @media (prefers-color-scheme:dark){:root{--bg:#0f1318;--ink:#e8edf2;--soft:#a0a9b3;--line:#39424d;--card:#171d24;
 --v0:#b6bfc9;--v1:#5fb3ea;--v2:#f0884a;--v3:#3fc39a;--v4:#dd92c6;--v5:#d9b63c;--v6:#8fd0f2;--v7:#b39cf0;
@@ -72,11 +72,13 @@ svg .name{fill:var(--c);font-weight:650}
 .scroll{overflow-x:auto;margin:0 0 10px}
 table{border-collapse:collapse;font-size:13.5px;line-height:1.3}
 th,td{text-align:left;vertical-align:top;padding:5px 9px;border-bottom:1px solid var(--line)}
-thead th{vertical-align:bottom;font-size:12.5px;min-width:86px}
-tbody th{font-weight:400;min-width:170px;max-width:320px;overflow-wrap:anywhere}
-.number{font-variant-numeric:tabular-nums;white-space:nowrap}
+thead th{vertical-align:bottom;font-size:12.5px;min-width:62px}
+.slices thead th,.facts thead th{overflow-wrap:anywhere}
+tbody th{font-weight:400;min-width:112px;max-width:320px;overflow-wrap:anywhere}
+.number{font-variant-numeric:tabular-nums}
+.slices tbody th{position:sticky;left:0;background:var(--bg)}
 .none{color:var(--soft);font-size:12px}
-.heat{font-variant-numeric:tabular-nums;white-space:nowrap;--s:transparent;box-shadow:inset 4px 0 0 var(--s);border-right:2px solid var(--bg)}
+.heat{font-variant-numeric:tabular-nums;--s:transparent;box-shadow:inset 4px 0 0 var(--s);border-right:2px solid var(--bg)}
 .heat.sure{background:var(--s);font-weight:700;color:var(--t,var(--on))}
 .heat.sure small{color:inherit}
 .w1{--s:var(--w1)}.w2{--s:var(--w2)}.w3{--s:var(--w3)}.w4{--s:var(--w4)}.w5{--s:var(--w5)}
@@ -98,6 +100,7 @@ summary{cursor:pointer;font-weight:600}
 .model{white-space:pre-wrap;overflow-wrap:anywhere;font-size:13.5px;max-height:18em;overflow:auto;unicode-bidi:isolate}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:12px}
 .pair .text{background:var(--card);border-radius:6px;padding:8px 10px;margin:0}
+@media (max-width:560px){main{padding:14px 10px 40px}th,td{padding:5px 6px}table{font-size:13px}}
 @media print{main{max-width:none;padding:0}.model{max-height:none}.scroll{overflow:visible}table{font-size:10px}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}tr{break-inside:avoid}}
 )css";

@@ -140,6 +140,9 @@ inline ReportInput make_report_input(const ReportShape& shape) {
         r.reason = "The interval of the damage reaches beyond the margin.";
         decision.results.push_back(r);
       }
+      std::ranges::stable_sort(decision.results, {}, [](const GateResult& r) {
+        return r.verdict == GateVerdict::breach ? 0 : r.verdict == GateVerdict::inconclusive ? 1 : 2;
+      });
       entry.decisions.push_back(decision);
     }
     input.candidates.push_back(std::move(entry));

@@ -7,7 +7,8 @@
 namespace carat {
 namespace {
 
-constexpr size_t kOpenRules = 12;
+/// Rules shown before the rest is folded away: what did not pass, within bounds. They come worst first.
+constexpr size_t kFewestRules = 4, kMostRules = 12;
 constexpr size_t kMostFlips = 8;          // of a candidate
 constexpr size_t kLongestFlipText = 700;  // bytes of a text
 
@@ -38,7 +39,7 @@ Markup rule_table(const std::vector<GateResult>& results, size_t from, size_t to
   return markup(
       "<div class=\"scroll\"><table "
       "class=\"rules\"><thead><tr><th>verdict</th><th>slice</th><th>damage</th><th>"
-      "allowed</th><th>breach, adjusted</th><th>reason</th></tr></thead><tbody>{}</tbody></table></div>",
+      "allowed</th><th>adjusted p</th><th>reason</th></tr></thead><tbody>{}</tbody></table></div>",
       rows);
 }
 
@@ -73,7 +74,9 @@ Markup policy_section(const Evidence& e) {
       const VerdictWords w = words_of(d.verdict);
       out += markup("<h3>{} on “{}”: <span class=\"verdict {}\">{} {}</span></h3>", variant_tag(e, c + 1, 40),
                     d.surface, w.style, w.symbol, w.word);
-      const size_t open = std::min(d.results.size(), kOpenRules);
+      const auto unpassed = static_cast<size_t>(std::ranges::count_if(
+          d.results, [](const GateResult& r) { return r.verdict != GateVerdict::pass; }));
+      const size_t open = std::min(d.results.size(), std::clamp(unpassed, kFewestRules, kMostRules));
       out += rule_table(d.results, 0, open);
       if (open < d.results.size())
         out += markup("<details><summary>{} more rules</summary>{}</details>", d.results.size() - open,
