@@ -38,6 +38,6 @@ std::span<const Rounder* const> all_rounders();
 const Rounder* find_rounder(std::string_view name);
 
 /// Raised whenever the bytes a rounder gives for the same input change; recorded in files and journals.
-inline constexpr int kRounderRevision = 1;
+inline constexpr int kRounderRevision = 2;
 
 }  // namespace carat

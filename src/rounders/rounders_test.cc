@@ -106,13 +106,23 @@ TEST_P(EachEncoding, SearchLosesNoMoreThanNearestUnderAnyImportance) {
   }
 }
 
+// Without importance the search has fewer candidates, and judges them in 16-bit integers; with importance 1
+// everywhere it has more, and judges them in floats. Encodings of one level are allowed their short grids.
+TEST_P(EachBlockEncoding, SearchWithoutImportanceIsAsGoodAsWithOnesThatAreEqual) {
+  Job job{.encoding = GetParam(), .weights = typical_weights(96, 512, 10), .columns = 512};
+  const double even = job.run().error.squared_error;
+  job.importance.assign(512, 1.0f);
+  const double ones = job.run().error.squared_error;
+  EXPECT_LT(even, (job.encoding->leaf == job.encoding->block ? 1.08 : 1.002) * ones);
+}
+
 TEST_P(EachEncoding, BytesDependOnNeitherInstructionSetNorThreadsNorSlabs) {
-  for (std::string_view rounder : {"search", "nearest"}) {
-    Job job{.encoding = GetParam(),
-            .rounder = rounder,
-            .weights = typical_weights(37, 512, 3),
-            .columns = 512,
-            .importance = random_importance(512, 4)};
+  const Job search{.encoding = GetParam(), .weights = typical_weights(37, 512, 3), .columns = 512};
+  Job weighted = search, nearest = search;
+  weighted.importance = random_importance(512, 4);
+  nearest.rounder = "nearest";
+  for (Job job : {search, weighted, nearest}) {
+    const std::string_view rounder = job.rounder;
     const Rounded expected = job.run();
     for (Isa isa : available_isas())
       for (int threads : {1, 3}) {

@@ -1,7 +1,7 @@
 // Choosing everything one block stores. Parameters are rounded as they are stored before codes are chosen,
 // and errors are those of the float32 values that decoders compute.
 //
-// Included inside a target region after search_leaf.h; includes nothing.
+// Included inside a target region after search_fit.h; includes nothing.
 
 namespace carat {
 namespace {
@@ -94,10 +94,13 @@ template <class E, bool kEven>
 CARAT_LANES Solution<E> nearest_solution(const Strip<E, kEven>& s) {
   LeafFit fits[E::kLeaves];
   for (int i = 0; i < E::kLeaves; ++i) {
-    if constexpr (E::kOffset == Offset::none)
-      fits[i] = nearest_symmetric<E>(s.x + i * E::kLeaf);
-    else
-      fits[i] = nearest_affine<E>(s.x + i * E::kLeaf);
+    if constexpr (E::kOffset == Offset::none) {
+      fits[i].scale = nearest_symmetric<E>(s.x + i * E::kLeaf);
+    } else {
+      const Range r = leaf_range<E>(s.x + i * E::kLeaf);
+      fits[i].scale = (r.high - r.low) / kHighLevel<E>;
+      fits[i].offset = r.low;
+    }
   }
   Solution<E> p;
   if constexpr (E::kTwoLevel) {
@@ -140,67 +143,67 @@ CARAT_LANES F fit_outer_scale(const LeafFit* fits) {
   return best_d;
 }
 
-/// Moves each leaf's integers to the best of their neighbours, under p.d and p.m; sets p.error.
+/// How scale and minimum move: together along the diagonal that keeps the far end of the span in place.
+struct Move {
+  float scale, min;
+};
+inline constexpr Move kAffineMoves[] = {{0, 0}, {1, 0}, {-1, 0}, {0, 1}, {0, -1}, {1, 1}, {-1, -1}};
+
+/// Moves each leaf's integers to the best of their neighbours, under p.d and p.m; `sums` become those of the
+/// codes, and p.error what of their error depends on parameters. Scales without minimums move by up to
+/// `reach`.
 template <class E, bool kEven>
-CARAT_LANES void improve_leaves(const Strip<E, kEven>& s, Solution<E>& p) {
-  struct Move {
-    float scale, min;
-  };
-  // Scale and minimum move together along the diagonal that keeps the far end of the span in place.
-  static constexpr Move kAffineMoves[] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}, {1, 1}, {-1, -1}};
-  static constexpr Move kSymmetricMoves[] = {{1, 0}, {-1, 0}};
-  constexpr auto& moves = []() -> auto& {
-    if constexpr (E::kOffset == Offset::none)
-      return kSymmetricMoves;
-    else
-      return kAffineMoves;
-  }
-  ();
+CARAT_LANES void improve_leaves(const Leaf<E, kEven>* leaves, int reach, Solution<E>& p, Moments* sums) {
   p.error = F{};
   for (int i = 0; i < E::kLeaves; ++i) {
-    const F* x = s.x + i * E::kLeaf;
-    const auto w = leaf_weights<E>(s, i);
-    const F scale = p.scale[i], min = p.min[i];
-    F best = leaf_error<E>(x, w, p.leaf_scale(i), p.leaf_offset(i));
-    for (const Move& move : moves) {
-      const F moved_scale = clamp(scale + move.scale, E::kScaleLow, E::kScaleHigh);
-      F moved_min{}, offset{};
+    const Leaf<E, kEven>& leaf = leaves[i];
+    const F d = p.d * leaf.inverse, m = p.m * leaf.inverse, origin = leaf.origin * leaf.inverse;
+    const F inverse = ratio(splat(32768), d), scale = p.scale[i], min = p.min[i];
+    F best = splat(std::numeric_limits<float>::infinity()), best_scale{}, best_min{};
+    Moments best_sums;
+    const auto consider = [&](float by_scale, float by_min) __attribute__((always_inline)) {
+      const F s = clamp(scale + by_scale, E::kScaleLow, E::kScaleHigh);
+      F t{}, offset{};
       if constexpr (E::kOffset == Offset::subtracted) {
-        moved_min = clamp(min + move.min, 0.0f, E::kMinHigh);
-        offset = -(p.m * moved_min);
+        t = clamp(min + by_min, 0.0f, E::kMinHigh);
+        offset = -(m * t) - origin;
       }
-      const F error = leaf_error<E>(x, w, p.d * moved_scale, offset);
+      // Without a scale the codes are of no account, whatever comes of dividing by zero.
+      const Moments found = leaf.moments(inverse / s, offset);
+      const F error = error_part(leaf, found, d * s, offset);
       const I better = error < best;
       best = better ? error : best;
-      p.scale[i] = better ? moved_scale : p.scale[i];
-      p.min[i] = better ? moved_min : p.min[i];
-    }
-    p.error += best;
+      best_scale = better ? s : best_scale;
+      if constexpr (E::kOffset == Offset::subtracted) best_min = better ? t : best_min;
+      best_sums.take(found, better);
+    };
+    if constexpr (E::kOffset == Offset::none)
+      for (int k = 0; k <= 2 * reach; ++k) consider(static_cast<float>(k % 2 ? (k + 1) / 2 : -(k / 2)), 0);
+    else
+      for (const Move& move : kAffineMoves) consider(move.scale, move.min);
+    p.scale[i] = best_scale;
+    p.min[i] = best_min;
+    p.error += leaf.unit * leaf.unit * best;
+    sums[i] = best_sums;
   }
 }
 
-/// The least-squares outer parameters for the codes that p gives, rounded as stored.
+/// The least-squares outer parameters for codes with these sums, rounded as stored.
 template <class E, bool kEven>
-CARAT_LANES void refit_outer(const Strip<E, kEven>& s, Solution<E>& p) {
+CARAT_LANES void refit_outer(const Leaf<E, kEven>* leaves, const Moments* sums, Solution<E>& p) {
   // Values are d a - m b with a = S l and b = T (or b = -1 where the offset is stored as it is).
   F aa{}, ab{}, bb{}, ax{}, bx{};
   for (int i = 0; i < E::kLeaves; ++i) {
-    const F* x = s.x + i * E::kLeaf;
-    const auto w = leaf_weights<E>(s, i);
-    const Moments m = leaf_moments<E>(x, w, ratio(splat(1), p.leaf_scale(i)), p.leaf_offset(i));
+    const Leaf<E, kEven>& leaf = leaves[i];
+    const Moments& m = sums[i];
     const F scale = E::kTwoLevel ? p.scale[i] : splat(1);
     aa += scale * scale * m.ll;
-    ax += scale * m.xl;
+    ax += scale * (leaf.unit * m.xl + leaf.origin * m.l);
     if constexpr (E::kOffset != Offset::none) {
-      F sum_w{}, sum_x{};
-      for (int j = 0; j < E::kLeaf; ++j) {
-        sum_w += w[j];
-        sum_x += w[j] * x[j];
-      }
       const F b = E::kOffset == Offset::subtracted ? p.min[i] : splat(-1);
       ab += scale * b * m.l;
-      bb += b * b * sum_w;
-      bx += b * sum_x;
+      bb += b * b * leaf.sum_w;
+      bx += b * (leaf.unit * leaf.sum_x + leaf.origin * leaf.sum_w);
     }
   }
   F d = ratio(ax, aa), m{};
@@ -216,11 +219,6 @@ CARAT_LANES void refit_outer(const Strip<E, kEven>& s, Solution<E>& p) {
   p.m = E::kOffset == Offset::subtracted ? round_scale_to_f16(m) : round_to_f16(m);
 }
 
-/// Rounds of refitting the outer parameters and the leaves' integers in turn. Without integers only the
-/// rounding of the scale is left to gain: 0.1 to 0.6 % of the error, for 15 % of the time.
-template <class E, bool kEven>
-inline constexpr int kRounds = kEven && !E::kTwoLevel ? 0 : 3;
-
 /// The solution of weights that lie on a grid of half as many levels, as those that once were in an encoding
 /// of one bit less do: a step fewer than the span has room for, which half steps divide exactly.
 template <class E>
@@ -232,44 +230,57 @@ CARAT_LANES Solution<E> half_grid_solution(const F* x) {
   return p;
 }
 
+/// The best found in integers and rounding alternately, from the leaves' fits on.
+template <class E, bool kEven>
+CARAT_LANES Solution<E> two_level_solution(const Leaf<E, kEven>* leaves, const LeafFit* fits) {
+  Solution<E> p;
+  Moments sums[E::kLeaves];
+  p.d = fit_outer_scale<E>(fits);
+  if constexpr (E::kOffset == Offset::subtracted)
+    p.m = round_scale_to_f16(lowest_offset<E>(fits) / -static_cast<float>(E::kMinHigh));
+  store_leaves<E>(fits, p);
+  improve_leaves<E, kEven>(leaves, Grid<E, kEven>::kReach, p, sums);
+  Solution<E> best = p;
+  for (int round = 0; round < Grid<E, kEven>::kRounds; ++round) {
+    refit_outer<E, kEven>(leaves, sums, p);
+    improve_leaves<E, kEven>(leaves, 1, p, sums);
+    best.take(p, p.error < best.error);
+  }
+  return best;
+}
+
 template <class E, bool kEven>
 CARAT_LANES Solution<E> search_solution(const Strip<E, kEven>& s) {
-  Solution<E> best = nearest_solution<E>(s);
-  best.error = block_error<E>(s, best);
-
+  Leaf<E, kEven> leaves[E::kLeaves];
   LeafFit fits[E::kLeaves];
   for (int i = 0; i < E::kLeaves; ++i) {
+    leaves[i].set(s.x + i * E::kLeaf, leaf_weights<E>(s, i));
     if constexpr (E::kOffset == Offset::none)
-      fits[i] = fit_symmetric<E>(s.x + i * E::kLeaf, leaf_weights<E>(s, i));
+      fits[i] = fit_symmetric<E, kEven>(leaves[i]);
     else
-      fits[i] = fit_affine<E>(s.x + i * E::kLeaf, leaf_weights<E>(s, i));
+      fits[i] = fit_affine<E, kEven>(leaves[i]);
   }
-  Solution<E> p;
+  Solution<E> best = nearest_solution<E>(s);
+  best.error = block_error<E>(s, best);
+  const auto consider = [&](Solution<E> p) __attribute__((always_inline)) {
+    p.error = block_error<E>(s, p);
+    best.take(p, p.error < best.error);
+  };
   if constexpr (E::kTwoLevel) {
-    p.d = fit_outer_scale<E>(fits);
-    if constexpr (E::kOffset == Offset::subtracted)
-      p.m = round_scale_to_f16(lowest_offset<E>(fits) / -static_cast<float>(E::kMinHigh));
-    store_leaves<E>(fits, p);
-    improve_leaves<E>(s, p);
+    consider(two_level_solution<E, kEven>(leaves, fits));
   } else {
+    Solution<E> p;
     p.d = round_to_f16(fits[0].scale);
     p.m = round_to_f16(fits[0].offset);
-    p.error = block_error<E>(s, p);
-  }
-  best.take(p, p.error < best.error);
-  if constexpr (E::kOffset == Offset::stored) {
-    p = half_grid_solution<E>(s.x);
-    p.error = block_error<E>(s, p);
-    best.take(p, p.error < best.error);
-  }
-  for (int round = 0; round < (kRounds<E, kEven>); ++round) {
-    p = best;
-    refit_outer<E>(s, p);
-    if constexpr (E::kTwoLevel)
-      improve_leaves<E>(s, p);
-    else
-      p.error = block_error<E>(s, p);
-    best.take(p, p.error < best.error);
+    consider(p);
+    if constexpr (E::kOffset == Offset::stored) consider(half_grid_solution<E>(s.x));
+    for (int round = 0; round < Grid<E, kEven>::kRounds; ++round) {
+      p = best;
+      const Moments sums = leaves[0].moments(ratio(splat(32768), p.d * leaves[0].inverse),
+                                             (p.m - leaves[0].origin) * leaves[0].inverse);
+      refit_outer<E, kEven>(leaves, &sums, p);
+      consider(p);
+    }
   }
   return best;
 }

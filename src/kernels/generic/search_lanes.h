@@ -5,19 +5,13 @@
 // (no contraction), all instruction sets then give the same bits. Rejected: rows along the vector, whose
 // horizontal sums would fix an order per instruction set; intrinsics, as the compilers' vector types do.
 //
-// Included inside a target region after kSearchLanes is defined (simd/target.h); includes nothing.
+// Included inside a target region after search_vectors.h and what the instruction set adds to it; includes
+// nothing.
 
 namespace carat {
 namespace {
 
-typedef float F __attribute__((vector_size(4 * kSearchLanes)));
-typedef int32_t I __attribute__((vector_size(4 * kSearchLanes)));
-
-#define CARAT_LANES static CARAT_ALWAYS_INLINE
-
 CARAT_LANES F splat(float x) { return F{} + x; }
-CARAT_LANES F lower(F a, F b) { return a < b ? a : b; }
-CARAT_LANES F higher(F a, F b) { return a > b ? a : b; }
 CARAT_LANES F magnitude(F x) { return (F)((I)x & 0x7fffffff); }
 /// a / b where b is not 0, else 0.
 CARAT_LANES F ratio(F a, F b) {
@@ -27,6 +21,10 @@ CARAT_LANES F ratio(F a, F b) {
 /// Nearest integer, ties to even, for |x| < 2^22.
 CARAT_LANES F nearest_integer(F x) { return (x + 12582912.0f) - 12582912.0f; }
 CARAT_LANES F clamp(F x, float low, float high) { return lower(higher(x, splat(low)), splat(high)); }
+/// nearest_integer(x) in the low half of each lane, for |x| < 2^15.
+CARAT_LANES I low_integer(F x) { return (I)(x + 12582912.0f); }
+CARAT_LANES H pair(I low, I high) { return (H)((low & 0xffff) | (high << 16)); }
+CARAT_LANES H twice(I x) { return pair(x, x); }
 
 /// The nearest f16 as a float (ties to even); magnitudes beyond 65504 become 65504, never infinity.
 CARAT_LANES F round_to_f16(F x) {

@@ -8,11 +8,45 @@ constexpr int kSearchLanes = 4;
 }
 }  // namespace carat
 
+#include "kernels/generic/search_vectors.h"
+
+namespace carat {
+namespace {
+
+CARAT_LANES F lower(F a, F b) { return a < b ? a : b; }
+CARAT_LANES F higher(F a, F b) { return a > b ? a : b; }
+CARAT_LANES H lower(H a, H b) { return a < b ? a : b; }
+CARAT_LANES H higher(H a, H b) { return a > b ? a : b; }
+/// Whether a comparison holds in any lane.
+CARAT_LANES bool any(I mask) {
+  int32_t all = 0;
+  for (int i = 0; i < kSearchLanes; ++i) all |= mask[i];
+  return all != 0;
+}
+/// a b / 2^15, rounded to nearest, ties up.
+CARAT_LANES H multiply_high(H a, H b) {
+  H product;
+  for (int i = 0; i < 2 * kSearchLanes; ++i)
+    product[i] = static_cast<int16_t>((int32_t{a[i]} * b[i] + (1 << 14)) >> 15);
+  return product;
+}
+/// Adds the two products of each lane.
+CARAT_LANES I add_products(I sum, H a, H b) {
+  for (int i = 0; i < kSearchLanes; ++i)
+    sum[i] += int32_t{a[2 * i]} * b[2 * i] + int32_t{a[2 * i + 1]} * b[2 * i + 1];
+  return sum;
+}
+
+}  // namespace
+}  // namespace carat
+
 // Each builds on those before it.
 // clang-format off
 #include "kernels/generic/search_lanes.h"
-#include "kernels/generic/search_grids.h"
 #include "kernels/generic/search_leaf.h"
+#include "kernels/generic/search_sums.h"
+#include "kernels/generic/search_grids.h"
+#include "kernels/generic/search_fit.h"
 #include "kernels/generic/search_block.h"
 #include "kernels/generic/search_floats.h"
 #include "kernels/generic/search_measure.h"

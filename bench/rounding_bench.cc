@@ -1,0 +1,164 @@
+// A workbench for the searches: how fast each encoding's codes are chosen, and what error they leave.
+//
+//   rounding_bench [--model FILE.gguf] [--isa avx512,avx2] [--encodings Q4_K,Q6_K] [--method search]
+//                  [--weights MILLIONS]
+//
+// One thread. Weights are normal ones whose scale changes from column to column, or rows of every matrix of
+// the file, in the same proportions. Printed per encoding, without importance and with a made-up uneven one:
+// million weights per second, squared (importance: weighted) error relative to that of the weights, and a
+// digest of the bytes, by which two versions of a search are compared.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/random.h"
+#include "containers/gguf.h"
+#include "kernels/kernel_table.h"
+#include "rounders/rounder.h"
+
+namespace carat {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kColumns = 256;  // every encoding's blocks fit
+
+struct Options {
+  std::string model;
+  std::vector<Isa> isas = {available_isas().front()};
+  std::vector<const Encoding*> encodings{all_encodings().begin(), all_encodings().end()};
+  const Rounder* rounder = all_rounders().front();
+  int64_t weights = 1 << 20;
+};
+
+std::vector<float> random_weights(int64_t n) {
+  Random random(1);
+  std::vector<float> scale(kColumns), w(static_cast<size_t>(n));
+  for (float& s : scale) s = static_cast<float>(0.03 * std::exp(0.3 * random.normal()));
+  for (size_t i = 0; i < w.size(); ++i) w[i] = scale[i % kColumns] * static_cast<float>(random.normal());
+  return w;
+}
+
+/// Whole pieces of kColumns columns, from rows spread evenly over each matrix.
+Result<std::vector<float>> weights_of(const Checkpoint& model, int64_t n) {
+  double all = 0;
+  for (const Tensor& t : model.tensors)
+    if (t.shape.size() == 2) all += static_cast<double>(t.elements());
+  const double share = std::min(1.0, static_cast<double>(n) / all);
+  std::vector<float> out;
+  for (const Tensor& t : model.tensors) {
+    if (t.shape.size() != 2) continue;
+    const auto rows = std::max<int64_t>(1, std::llround(share * static_cast<double>(t.rows())));
+    std::vector<float> row(static_cast<size_t>(t.columns()));
+    for (int64_t r = 0; r < rows; ++r) {
+      CARAT_DO(t.read_rows(r * t.rows() / rows, 1, row.data()));
+      out.insert(out.end(), row.begin(), row.end() - t.columns() % kColumns);
+    }
+  }
+  return out;
+}
+
+void measure(const Options& o, const KernelTable& k, const Encoding& e, const std::vector<float>& w,
+             const std::vector<float>& importance) {
+  ThreadPool pool(1);
+  const Cancellation never;
+  Progress silent;
+  const auto rows = static_cast<int64_t>(w.size()) / kColumns;
+  std::vector<uint8_t> out(static_cast<size_t>(rows) * e.row_bytes(kColumns));
+  double best = 1e30;
+  RoundingError error;
+  for (int i = 0; i < 3; ++i) {
+    const auto start = Clock::now();
+    error = o.rounder->round({pool, never, silent}, k, e,
+                             {&encoding_f32(), reinterpret_cast<const uint8_t*>(w.data()), rows, kColumns},
+                             importance, out.data());
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  fmt::print("{:<8} {:<8} {:<9} {:8.2f} {:.9e} {:016x}\n", isa_name(k.isa), e.name,
+             importance.empty() ? "even" : "uneven", static_cast<double>(w.size()) / best * 1e-6,
+             error.weighted_error / error.squared_weight, xxh3(out));
+  std::fflush(stdout);
+}
+
+std::vector<std::string> split(std::string_view list) {
+  std::vector<std::string> out(1);
+  for (const char c : list) {
+    if (c == ',')
+      out.emplace_back();
+    else
+      out.back() += c;
+  }
+  return out;
+}
+
+/// False where an option or its value is not understood.
+bool parse(int argc, char** argv, Options& o) {
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string_view option = argv[i];
+    const auto words = split(argv[i + 1]);
+    if (option == "--model") {
+      o.model = argv[i + 1];
+    } else if (option == "--weights") {
+      o.weights = std::llround(std::atof(argv[i + 1]) * (1 << 20));
+      if (o.weights < kColumns) return false;
+    } else if (option == "--method") {
+      o.rounder = find_rounder(argv[i + 1]);
+      if (!o.rounder) return false;
+    } else if (option == "--isa") {
+      o.isas.clear();
+      for (const Isa isa : available_isas())
+        if (std::ranges::find(words, isa_name(isa)) != words.end()) o.isas.push_back(isa);
+      if (o.isas.size() != words.size()) return false;
+    } else if (option == "--encodings") {
+      o.encodings.clear();
+      for (const std::string& word : words) {
+        o.encodings.push_back(find_encoding(word));
+        if (!o.encodings.back() || !o.encodings.back()->can_decode()) return false;
+      }
+    } else {
+      return false;
+    }
+  }
+  return argc % 2 == 1;
+}
+
+Status run(const Options& o) {
+  std::vector<float> weights = random_weights(o.weights / kColumns * kColumns);
+  if (!o.model.empty()) {
+    CARAT_TRY(const Checkpoint model, read_gguf(o.model));
+    CARAT_TRY(weights, weights_of(model, o.weights));
+  }
+  Random random(2);
+  std::vector<float> uneven(kColumns);
+  for (float& i : uneven) i = static_cast<float>(std::exp(1.5 * random.normal()));
+  fmt::print("{:<8} {:<8} {:<9} {:>8} {:<15} {}\n", "isa", "encoding", "columns", "M/s", "error", "digest");
+  for (const Isa isa : o.isas)
+    for (const Encoding* e : o.encodings)
+      for (const auto& importance : {std::vector<float>(), uneven})
+        measure(o, *kernel_table(isa), *e, weights, importance);
+  return {};
+}
+
+}  // namespace
+}  // namespace carat
+
+int main(int argc, char** argv) {
+  using namespace carat;
+  Options o;
+  if (!parse(argc, argv, o)) {
+    fmt::print(
+        stderr,
+        "rounding_bench: an option is unknown, or its value is; the head of rounding_bench.cc lists them\n");
+    return 64;
+  }
+  const Status status = run(o);
+  if (!status) fmt::print(stderr, "rounding_bench: {}\n", status.error().message);
+  return status ? 0 : 1;
+}
