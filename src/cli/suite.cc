@@ -27,7 +27,12 @@ Status list(Invocation& run) {
   size_t width = 0;
   for (const SuiteEntry& e : entries) width = std::max(width, e.name.size());
   for (const SuiteEntry& e : entries) {
-    CARAT_TRY(const SuiteFile file, read_suite_file(e.path + "/suite.toml"));
+    const auto read = read_suite_file(e.path + "/suite.toml");
+    if (!read.ok()) {  // the others are there all the same
+      run.console.note(printable(read.error().message));
+      continue;
+    }
+    const SuiteFile& file = *read;
     suites.push_back({{"name", e.name},
                       {"path", e.path},
                       {"version", file.version},

@@ -70,6 +70,10 @@ class Suite(Case):
         self.assertIn("of my own", self.succeed("suite", "list", env=place).stdout)
         self.assertEqual(self.document("suite", "check", "mine", env=place)["items"], 2)
         self.refuse(66, "suite", "check", "theirs", says="mine", env=place)
+        self.suite(task="[suite", name="broken")
+        done = self.succeed("suite", "list", env=place)
+        self.assertIn("of my own", done.stdout)
+        self.assertIn("broken/suite.toml:1", done.stderr)
 
     def test_import(self):
         source = self.write("q.jsonl", lines([{"query": f"{i}+1 =", "choices": ["0", str(i + 1)], "gold": 1}

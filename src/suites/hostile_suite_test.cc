@@ -185,6 +185,10 @@ TEST(HostileSuite, DeepAndLargeFiles) {
   EXPECT_TRUE(says(d.complaint(), "suite.toml"));
   d.file("suite.toml", "# " + std::string(5 << 20, 'x'));
   EXPECT_TRUE(says(d.complaint(), "suite.toml"));
+  for (const char* header : {"[!]", "[[\x01", "  [ [", "[=]"}) {
+    d.file("suite.toml", std::string("x = [\n  [1],\n]\n") + header);
+    EXPECT_TRUE(says(d.complaint(), "suite.toml:4: the name of a table begins with")) << header;
+  }
   // Dots within strings and comments are no chain of keys.
   d.tasks(std::string(kGood) + "# ........................................................\ncontext = '''" +
           std::string(100, '.') + "'''\n");

@@ -237,6 +237,18 @@ TEST_F(Imports, MbppWithItsThreeExamples) {
   EXPECT_EQ(all[0].expected.at("setup").as_string(), "y = 1");
 }
 
+TEST_F(Imports, IfEvalSlicesByGroupsOfInstructions) {
+  const auto f = file(
+      "i.jsonl",
+      R"({"key": 1000, "prompt": "Write. No commas.", "instruction_id_list": ["punctuation:no_comma", "length_constraints:number_words"], "kwargs": [{}, {"relation": "at least", "num_words": 300}]})");
+  const Item item = items("ifeval", {.files = {f}})[0];
+  EXPECT_EQ(item.id, "1000");
+  ASSERT_EQ(item.turns.size(), 1u);
+  EXPECT_EQ(item.turns[0].content, "Write. No commas.");
+  EXPECT_EQ(item.slices, (Texts{"instruction=punctuation", "instruction=length_constraints"}));
+  EXPECT_EQ(item.expected.at("kwargs").as_array().size(), 2u);
+}
+
 TEST_F(Imports, BfclFindsAnswersByTheirIds) {
   const auto questions = file(
       "q.json",
@@ -340,6 +352,7 @@ TEST_F(Imports, WholeFilesOfThePublic) {
   EXPECT_EQ(count("gsm8k", files_in("gsm8k")), 792);
   EXPECT_EQ(count("humaneval", files_in("humaneval")), 99);
   EXPECT_EQ(count("mbpp", files_in("mbpp")), 583);
+  EXPECT_EQ(count("ifeval", files_in("ifeval")), 325);
   Texts bfcl = files_in("bfcl");
   std::ranges::copy(files_in("bfcl/possible_answer"), std::back_inserter(bfcl));
   EXPECT_EQ(count("bfcl", bfcl), 1298);

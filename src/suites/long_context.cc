@@ -198,9 +198,10 @@ void common_words(Draw& draw, size_t most, std::string& prompt, std::vector<std:
     for (size_t n = 0; n < std::max<size_t>(4, share / kCommonWords); ++n) add(words[w]);
   }
   constexpr size_t longest_entry = 20;
-  for (size_t next = kCommonWords; bytes + longest_entry < room; ++next) {
-    if (next == words.size()) next = kCommonWords;
+  size_t next = kCommonWords;
+  while (bytes + longest_entry < room) {
     add(words[next]);
+    if (++next == words.size()) next = kCommonWords;
   }
   draw.shuffle(entries);
   std::string list;

@@ -12,21 +12,34 @@ namespace {
 constexpr uint64_t kLargestFile = 4 << 20;
 constexpr int kDeepest = 32;
 
-/// Whether names are longer chains than kDeepest, as in a.b.c = 1. Each dot makes a table within a table,
-/// which the parser does not limit and the destructor of its tree follows by recursion. Strings and comments
-/// are skipped; what looks like a chain to this and is none, is no TOML either.
-bool has_long_chain(std::string_view text) {
+/// Of a bare or quoted name, or the bracket that closes an empty one.
+bool is_name_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("_-\"']").find(c) != std::string_view::npos;
+}
+
+/// What the parser does not survive, looked for outside strings and comments:
+///  - names that are long chains, as in a.b.c = 1. Each dot makes a table within a table, whose number it
+///  does
+///    not limit and which the destructor of its tree follows by recursion;
+///  - a header whose name begins with no character of a name, as in [!], which it takes for impossible.
+/// What looks like one of these to this and is none, is no TOML either.
+Status check_names(std::string_view text, const std::string& name) {
   int chain = 0;
+  int64_t open = 0, line = 1;
+  bool begins_line = true;
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (c == '#') {
-      i = std::min(text.find('\n', i), text.size());
-      chain = 0;
-    } else if (c == '"' || c == '\'') {
+      i = std::min(text.find('\n', i), text.size()) - 1;
+      continue;
+    }
+    if (c == '"' || c == '\'') {
       const std::string_view three = c == '"' ? "\"\"\"" : "'''";
       const bool long_string = text.substr(i).starts_with(three);
       i += long_string ? 3 : 1;
       for (; i < text.size(); ++i) {
+        line += text[i] == '\n';
         if (c == '"' && text[i] == '\\') {
           ++i;
         } else if (long_string ? text.substr(i).starts_with(three) : text[i] == c || text[i] == '\n') {
@@ -35,12 +48,22 @@ bool has_long_chain(std::string_view text) {
         }
       }
     } else if (c == '.') {
-      if (++chain > kDeepest) return true;
+      if (++chain > kDeepest) return bad_data("{}:{}: a key of more than {} names", name, line, kDeepest);
     } else if (std::string_view("\n=,[]{}").find(c) != std::string_view::npos) {
       chain = 0;
     }
+    if (c == '[' && begins_line && open == 0) {
+      const bool two = text.substr(i).starts_with("[[");
+      const size_t first = std::min(text.find_first_not_of(" \t", i + (two ? 2 : 1)), text.size());
+      if (first < text.size() && !is_name_character(text[first]))
+        return bad_data("{}:{}: the name of a table begins with {}", name, line,
+                        quote(text.substr(first, 1)));
+    }
+    open += (c == '[' || c == '{') - (c == ']' || c == '}');
+    line += c == '\n';
+    begins_line = c == '\n' || (begins_line && (c == ' ' || c == '\t'));
   }
-  return false;
+  return {};
 }
 
 int depth_of(const toml::node& node, int depth = 1) {
@@ -56,7 +79,7 @@ int depth_of(const toml::node& node, int depth = 1) {
 }  // namespace
 
 Result<toml::table> parse_toml(std::string_view text, const std::string& name) {
-  if (has_long_chain(text)) return bad_data("{}: a key of more than {} names", name, kDeepest);
+  CARAT_DO(check_names(text, name));
   toml::parse_result parsed = toml::parse(text);
   if (!parsed)
     return bad_data("{}:{}: {}", name, parsed.error().source().begin.line, parsed.error().description());

@@ -22,6 +22,7 @@ constexpr Importer kImporters[] = {
      "MIT", read_gsm8k},
     {"humaneval", "HumanEval, JSON lines", "code", "MIT", read_humaneval},
     {"mbpp", "MBPP, JSON lines", "code", "CC BY 4.0", read_mbpp},
+    {"ifeval", "IFEval, JSON lines", "instructions", "Apache-2.0", read_ifeval},
     {"bfcl", "Berkeley Function-Calling Leaderboard, question and possible_answer files", "tools",
      "Apache-2.0", read_bfcl},
     {"jsonschemabench", "JSONSchemaBench, JSON lines with name and schema", "json", "", read_jsonschemabench},

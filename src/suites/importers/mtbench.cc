@@ -1,4 +1,6 @@
 // MT-bench: conversations of two questions, to be judged by a rubric (Zheng et al. 2023, arXiv:2306.05685).
+// The rubric stands in the suite and is so part of its digest; what it weighs is what the paper's judge is
+// told to.
 #include "suites/importers/importers.h"
 #include "suites/importers/reading.h"
 
@@ -21,6 +23,9 @@ Result<std::string> read_mtbench(const ImportRequest& request, ImportSink& sink)
   return std::string(
       "kind = \"generate\"\n"
       "check = \"rubric\"\n"
+      "check_with = {rubric = \"Helpfulness, relevance, accuracy, depth, creativity and level of detail of "
+      "both "
+      "answers, the second above all.\", low = 1, high = 10}\n"
       "slice_by = \"category\"\n"
       "generation = {max_tokens = 1024}\n");
 }
