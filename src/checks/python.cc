@@ -76,7 +76,7 @@ class Python final : public Check {
     const std::string program =
         clean_utf8(program_of(last_reply(answer), problem.prompt, problem.entry_point));
     Verdict v;
-    v.extracted = program;
+    v.extracted = excerpt(program, 8000);
     const auto result = run_python_in_sandbox(
         context, {{"driver.py", std::string(kDriver)}, {"program.py", program}, {"tests.py", problem.tests}},
         "driver.py", limits_);
