@@ -12,7 +12,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "base/stopwatch.h"
 #include "kernels/kernel_table.h"
 #include "measure/limits.h"
 #include "measure/speed.h"
@@ -28,17 +28,14 @@
 namespace carat {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
 /// Best of some runs of something that stays in the caches.
 double seconds_of(auto&& body) {
   body();
   double best = 1e30, spent = 0;
   for (int i = 0; i < 50 && (i < 3 || spent < 0.4); ++i) {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     body();
-    const double s = since(start);
+    const double s = watch.seconds();
     best = std::min(best, s);
     spent += s;
   }
@@ -128,9 +125,9 @@ class Products {
       double spent = 0;
       for (size_t i = 0; i < 3 * copies && (i < 3 || spent < 0.5); ++i) {
         if (i % copies == 0) (void)meter_.measure_read(context_.pool);  // flushes
-        const auto start = Clock::now();
+        const Stopwatch watch;
         multiply(k_, e, cold[i % copies].data(), shape, tokens, y);
-        seconds.push_back(since(start));
+        seconds.push_back(watch.seconds());
         spent += seconds.back();
       }
       const double s = spread(seconds).median;

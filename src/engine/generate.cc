@@ -1,18 +1,9 @@
 #include "engine/generate.h"
 
-#include <chrono>
-
+#include "base/stopwatch.h"
 #include "engine/decoding.h"
 
 namespace carat {
-namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-}  // namespace
-
 Result<Generation> generate(const Context& context, const Engine& engine, Session& session,
                             std::span<const TokenId> history, std::span<const TokenId> prompt,
                             const GenerateOptions& options, const OnPiece& on_piece) {
@@ -21,9 +12,9 @@ Result<Generation> generate(const Context& context, const Engine& engine, Sessio
   if (!tokenizer)
     return bad_data("{}: the model has no tokenizer, so it cannot write text", engine.checkpoint().source);
 
-  auto start = std::chrono::steady_clock::now();
+  Stopwatch watch;
   CARAT_TRY(std::span<const float> logits, session.append(context, prompt));
-  const double prompt_seconds = seconds_since(start);
+  const double prompt_seconds = watch.seconds();
 
   std::vector<TokenId> all(history.begin(), history.end());
   all.insert(all.end(), prompt.begin(), prompt.end());
@@ -32,7 +23,7 @@ Result<Generation> generate(const Context& context, const Engine& engine, Sessio
     return on_piece(piece) && !context.cancellation.requested();
   };
   std::optional<StopReason> reason;
-  start = std::chrono::steady_clock::now();
+  watch.restart();
   while (const auto id =
              decoding.next(logits, engine.context_length() - session.position(), until_cancelled)) {
     auto next = session.append(context, {&*id, 1});
@@ -46,7 +37,7 @@ Result<Generation> generate(const Context& context, const Engine& engine, Sessio
   Generation out = decoding.finish(on_piece, reason);
   out.prompt_tokens = static_cast<int64_t>(prompt.size());
   out.prompt_seconds = prompt_seconds;
-  out.token_seconds = seconds_since(start);
+  out.token_seconds = watch.seconds();
   return out;
 }
 

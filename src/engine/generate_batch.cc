@@ -1,8 +1,8 @@
 #include "engine/generate_batch.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "base/stopwatch.h"
 #include "engine/decoding.h"
 #include "engine/shared_prefixes.h"
 #include "model/forward.h"
@@ -33,12 +33,6 @@ Status check(const Engine& engine, std::span<const GenerateRequest> requests,
   return {};
 }
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 bool ignore(std::string_view) { return true; }
 
 /// A generation that goes on with `next`.
@@ -47,7 +41,7 @@ struct Sequence {
   Decoding decoding;
   TokenId next = -1;
   double prompt_seconds = 0;
-  Clock::time_point start;
+  Stopwatch watch;
 };
 
 class Batch {
@@ -101,7 +95,7 @@ class Batch {
 
   /// A token of each sequence, and the nodes' prompts.
   Status pass(std::span<const size_t> nodes) {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     std::vector<SessionTokens> parts;
     for (size_t i = 0; i < sequences_.size(); ++i)
       parts.push_back({sessions_[i].get(), {&sequences_[i].next, 1}, 1});
@@ -120,13 +114,12 @@ class Batch {
     std::vector<Waiting> begun;
     for (const size_t i : nodes) {
       const SharedPrefixes::Node& node = prefixes_.nodes()[i];
-      seconds_[i] = seconds_since(start) + (node.parent < 0 ? 0 : seconds_[node.parent]);
+      seconds_[i] = watch.seconds() + (node.parent < 0 ? 0 : seconds_[node.parent]);
       for (size_t s = node.first; s < node.first + node.ends; ++s) {
         const size_t request = prefixes_.order()[s];
         const GenerateRequest& r = requests_[request];
         begun.push_back(
-            {i,
-             {request, Decoding(*engine_.tokenizer(), r.options, r.prompt), -1, seconds_[i], Clock::now()}});
+            {i, {request, Decoding(*engine_.tokenizer(), r.options, r.prompt), -1, seconds_[i], {}}});
       }
     }
     for (size_t i = 0; i < begun.size(); ++i) {
@@ -186,7 +179,7 @@ class Batch {
     Generation g = sequence.decoding.finish(ignore);
     g.prompt_tokens = static_cast<int64_t>(requests_[sequence.request].prompt.size());
     g.prompt_seconds = sequence.prompt_seconds;
-    g.token_seconds = seconds_since(sequence.start);
+    g.token_seconds = sequence.watch.seconds();
     context_.progress.update(++finished_, "");
     return on_generation_(sequence.request, std::move(g));
   }

@@ -6,8 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <vector>
+
+#include "base/stopwatch.h"
 
 namespace carat {
 
@@ -24,14 +25,14 @@ double drive_read_rate(const std::string& path) {
     ::posix_fadvise(fd, first, size, POSIX_FADV_DONTNEED);
     std::vector<char> buffer(kPiece);
     int64_t done = 0;
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     while (done < size) {
       const ssize_t n =
           ::pread(fd, buffer.data(), static_cast<size_t>(std::min(kPiece, size - done)), first + done);
       if (n <= 0) break;
       done += n;
     }
-    const double s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double s = watch.seconds();
     if (s > 0) rate = static_cast<double>(done) / s;
   }
   ::close(fd);

@@ -3,18 +3,15 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <string>
 
 #include "base/checked.h"
+#include "base/stopwatch.h"
 
 namespace carat {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 constexpr int64_t kShare = 2 << 20;  ///< bytes a thread takes at a time
 
@@ -45,12 +42,12 @@ double LimitMeter::measure_read(ThreadPool& pool) const {
   constexpr int kPasses = 3;
   double best = 0;
   for (int pass = 0; pass < kPasses; ++pass) {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     pool.parallel_for(static_cast<int64_t>(bytes_) / kShare, 1, [&](int64_t begin, int64_t end, int) {
       alignas(64) float sink[32] = {};
       kernels_.peaks.read(memory_.get() + begin * kShare, (end - begin) * kShare, sink);
     });
-    best = std::max(best, static_cast<double>(bytes_) / since(start));
+    best = std::max(best, static_cast<double>(bytes_) / watch.seconds());
   }
   return best;
 }
@@ -61,21 +58,21 @@ double LimitMeter::measure_operations(ThreadPool& pool, double (*loop)(int64_t, 
   alignas(64) float sink[32] = {};
   int64_t rounds = 64;
   for (;; rounds *= 2) {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     (void)loop(rounds, sink);
-    if (since(start) > 5e-4) break;
+    if (watch.seconds() > 5e-4) break;
   }
   const int64_t shares = int64_t{8} * pool.threads();
   double best = 0;
   for (int pass = 0; pass < 3; ++pass) {
     std::vector<double> operations(static_cast<size_t>(shares));
-    const auto start = Clock::now();
+    const Stopwatch watch;
     pool.parallel_for(shares, 1, [&](int64_t begin, int64_t end, int) {
       alignas(64) float own[32] = {};
       for (int64_t i = begin; i < end; ++i) operations[static_cast<size_t>(i)] = loop(rounds, own);
     });
     double sum = 0;
-    const double seconds = since(start);
+    const double seconds = watch.seconds();
     for (const double n : operations) sum += n;
     best = std::max(best, sum / seconds);
   }

@@ -1,16 +1,14 @@
 #include "measure/rounding_rate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 
+#include "base/stopwatch.h"
 #include "measure/synthetic.h"
 #include "rounders/rounder.h"
 
 namespace carat {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kSampleWeights = 8 << 20;
 
@@ -57,10 +55,10 @@ Result<RoundingRate> measure_rounding(const Context& context, const LimitMeter& 
       in.resize(static_cast<size_t>(rows) * t.row_bytes());
       out.resize(static_cast<size_t>(rows) * encoding->row_bytes(t.columns()));
       CARAT_DO(t.data->read_bytes(0, rows, in.data()));
-      const auto start = Clock::now();
+      const Stopwatch watch;
       rounder->round(context, meter.kernels(), *encoding, {t.encoding, in.data(), rows, t.columns()}, {},
                      out.data());
-      const double s = std::chrono::duration<double>(Clock::now() - start).count();
+      const double s = watch.seconds();
       const double rate = static_cast<double>(rows * t.columns()) / s;
       seconds += part.weights / rate;
       weights += part.weights;

@@ -1,15 +1,12 @@
 #include "measure/speed.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "arch/open_model.h"
+#include "base/stopwatch.h"
 
 namespace carat {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// Tokens that any vocabulary has, none of them a control token of the usual ones.
 TokenId some_token(int64_t i, int64_t vocabulary) {
@@ -51,7 +48,7 @@ Result<double> run_once(const Context& context, Engine& engine, Prepared& p) {
     sessions.push_back(session.get());
   }
   std::vector<TokenId> step(sessions.size());
-  const auto start = Clock::now();
+  const Stopwatch watch;
   if (p.what.kind == SpeedCase::Kind::prefill) {
     CARAT_DO(p.sessions.front()->append(context, p.tokens));
   } else {
@@ -60,7 +57,7 @@ Result<double> run_once(const Context& context, Engine& engine, Prepared& p) {
       CARAT_DO(engine.step(context, sessions, step));
     }
   }
-  return since(start);
+  return watch.seconds();
 }
 
 Work work_of(const ModelWork& model, const SpeedCase& what) {
@@ -171,10 +168,10 @@ Result<std::vector<double>> measure_sustained(const Context& context, Engine& en
   std::vector<double> rates;
   context.progress.begin("sustained", "slices", static_cast<uint64_t>(slices));
   for (int slice = 0; slice < slices; ++slice) {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     double spent = 0;
     int64_t done = 0;
-    for (; spent < seconds / slices; ++done, spent = since(start)) {
+    for (; spent < seconds / slices; ++done, spent = watch.seconds()) {
       Session& session = *p.sessions.front();
       if (session.position() == tokens) session.truncate(0);
       CARAT_DO(session.append(context, {&p.tokens[static_cast<size_t>(session.position())], 1}));
@@ -190,15 +187,15 @@ Result<StartTimes> measure_start(const Context& context, const std::string& path
                                  const EngineOptions& options, int64_t prompt, int repetitions) {
   std::vector<double> ready, first;
   for (int i = -1; i < repetitions; ++i) {
-    const auto start = Clock::now();
+    const Stopwatch watch;
     CARAT_TRY(Checkpoint checkpoint, open_model(path));
     CARAT_TRY(const auto engine, Engine::load(context, std::move(checkpoint), options));
     CARAT_TRY(const auto session, engine->new_session());
-    const double loaded = since(start);
+    const double loaded = watch.seconds();
     CARAT_DO(session->append(context, some_tokens(prompt, engine->vocabulary())));
     if (i < 0) continue;  // brings the file into the page cache
     ready.push_back(loaded);
-    first.push_back(since(start));
+    first.push_back(watch.seconds());
   }
   return StartTimes{spread(std::move(ready)), spread(std::move(first)), prompt};
 }

@@ -3,20 +3,18 @@
 #pragma once
 
 #include <algorithm>
-#include <chrono>
 #include <span>
 #include <string>
 
 #include "base/profile.h"
+#include "base/stopwatch.h"
 #include "kernels/kernels.h"
 
 namespace carat {
 
 class Laps {
  public:
-  explicit Laps(Profile* profile) : profile_(profile) {
-    if (profile_) start_ = Clock::now();
-  }
+  explicit Laps(Profile* profile) : profile_(profile) {}
 
   void mark(std::string_view operation) {
     if (profile_) book(operation, "", {});
@@ -55,16 +53,13 @@ class Laps {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   void book(std::string_view operation, std::string_view detail, const Profile::Cost& cost) {
-    const auto now = Clock::now();
-    profile_->add(operation, detail, std::chrono::duration<double>(now - start_).count(), cost);
-    start_ = Clock::now();  // the booking itself is nobody's time
+    profile_->add(operation, detail, watch_.seconds(), cost);
+    watch_.restart();  // the booking itself is nobody's time
   }
 
   Profile* profile_;
-  Clock::time_point start_;
+  Stopwatch watch_;
 };
 
 }  // namespace carat
