@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <numeric>
 #include <thread>
@@ -8,6 +12,7 @@
 
 #include "base/checked.h"
 #include "base/context.h"
+#include "base/control_groups.h"
 #include "base/cpu.h"
 #include "base/digest.h"
 #include "base/random.h"
@@ -73,6 +78,86 @@ TEST(thread_pool, survives_many_short_jobs_and_pauses_in_between) {
     if (round % 500 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(3));  // lets the workers park
   }
   EXPECT_EQ(total, 3000 * 120);
+}
+
+// A job for which the system grants too few threads is done by fewer.
+TEST(thread_pool, makes_do_with_the_threads_that_could_be_started) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need far more address space than they use";
+#endif
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit tight = before;
+  tight.rlim_cur = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) + (uint64_t{256} << 20);
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &tight), 0);
+  ThreadPool pool(1024);  // stacks of 8 MB each, as a rule
+  setrlimit(RLIMIT_AS, &before);
+  EXPECT_GE(pool.threads(), 1);
+  EXPECT_LT(pool.threads(), 1024);
+  std::atomic<int64_t> sum{0};
+  pool.parallel_for(1000, 1, [&](int64_t begin, int64_t, int thread) {
+    EXPECT_LT(thread, pool.threads());
+    sum += begin;
+  });
+  EXPECT_EQ(sum, 499500);
+}
+
+class ControlGroups : public testing::Test {
+ protected:
+  void SetUp() override {
+    files_.root = testing::TempDir() + "/carat-groups-" + std::to_string(getpid());
+    files_.self = files_.root + "/self";
+  }
+  void TearDown() override { std::filesystem::remove_all(files_.root); }
+  void write(const std::string& name, const std::string& text) const {
+    const std::filesystem::path path = files_.root + "/" + name;
+    std::filesystem::create_directories(path.parent_path());
+    std::ofstream(path) << text;
+  }
+  ControlGroupFiles files_;
+};
+
+TEST_F(ControlGroups, the_tightest_limit_on_the_way_up_counts) {
+  write("self", "0::/slice/service/own\n");
+  EXPECT_FALSE(group_processors(files_));
+  EXPECT_FALSE(group_memory(files_));
+  write("slice/service/own/cpu.max", "max 100000\n");
+  write("slice/service/own/memory.max", "max\n");
+  write("slice/service/own/memory.current", "50\n");
+  EXPECT_FALSE(group_processors(files_));
+  EXPECT_FALSE(group_memory(files_));
+  write("slice/service/cpu.max", "150000 100000\n");
+  write("slice/cpu.max", "400000 100000\n");
+  write("slice/memory.max", "1000\n");
+  write("slice/memory.current", "900\n");
+  write("other/cpu.max", "1000 100000\n");
+  EXPECT_EQ(group_processors(files_), 1.5);
+  EXPECT_EQ(group_memory(files_), 100u);
+  write("cpu.max", "50000 100000\n");  // the root: that of a container
+  EXPECT_EQ(group_processors(files_), 0.5);
+}
+
+TEST_F(ControlGroups, cached_files_are_as_good_as_free) {
+  write("self", "0::/\n");
+  write("memory.max", "1000\n");
+  write("memory.current", "950\n");
+  write("memory.stat", "anon 150\nfile 800\ninactive_file 700\nactive_file 100\n");
+  EXPECT_EQ(group_memory(files_), 850u);
+}
+
+TEST_F(ControlGroups, version_1_has_a_folder_for_each_controller) {
+  write("self", "12:cpuset:/\n9:cpu,cpuacct:/job\n8:memory:/job\n0::/\n");
+  write("cpu/job/cpu.cfs_quota_us", "200000\n");
+  write("cpu/job/cpu.cfs_period_us", "100000\n");
+  write("cpu/cpu.cfs_quota_us", "-1\n");
+  write("cpu/cpu.cfs_period_us", "100000\n");
+  write("memory/job/memory.limit_in_bytes", "500\n");
+  write("memory/job/memory.usage_in_bytes", "400\n");
+  write("memory/job/memory.stat", "inactive_file 1\ntotal_inactive_file 30\ntotal_active_file 20\n");
+  EXPECT_EQ(group_processors(files_), 2.0);
+  EXPECT_EQ(group_memory(files_), 150u);
 }
 
 TEST(context, reports_interruption) {

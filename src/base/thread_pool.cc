@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <condition_variable>
-#include <cstdio>
+#include <exception>
 #include <mutex>
-#include <string>
 #include <thread>
 #include <vector>
+
+#include "base/control_groups.h"
 
 namespace carat {
 namespace {
@@ -30,12 +32,8 @@ int usable_processors() {
   int count = static_cast<int>(std::thread::hardware_concurrency());
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
-  if (std::FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
-    long quota = 0, period = 0;
-    if (std::fscanf(f, "%ld %ld", &quota, &period) == 2 && quota > 0 && period > 0)
-      count = std::min(count, static_cast<int>(std::max(1L, (quota + period - 1) / period)));
-    std::fclose(f);
-  }
+  if (const auto quota = group_processors(); quota && *quota < count)
+    count = static_cast<int>(std::ceil(*quota));
   return std::max(1, count);
 }
 
@@ -58,7 +56,8 @@ struct ThreadPool::Impl {
   struct alignas(64) Share {
     std::atomic<uint64_t> left{0};
   };
-  std::vector<Share> shares;  // one per thread
+  std::vector<Share>
+      shares;  // one per thread that was asked for; those of threads that never began stay empty
 
   alignas(64) std::atomic<int64_t> unclaimed{0};  // may dip below 0
   alignas(64) std::atomic<int64_t> unfinished{0};
@@ -71,7 +70,7 @@ struct ThreadPool::Impl {
   explicit Impl(int threads) : shares(static_cast<size_t>(threads)) {}
 
   void share_out() {
-    const auto threads = static_cast<int64_t>(shares.size());
+    const auto threads = static_cast<int64_t>(workers.size()) + 1;
     for (int64_t t = 0; t < threads; ++t) {
       const auto first = static_cast<uint64_t>(chunks * t / threads);
       const auto end = static_cast<uint64_t>(chunks * (t + 1) / threads);
@@ -135,8 +134,16 @@ struct ThreadPool::Impl {
 
 ThreadPool::ThreadPool(int threads)
     : impl_(std::make_unique<Impl>(threads > 0 ? threads : usable_processors())) {
-  threads = static_cast<int>(impl_->shares.size());
-  for (int t = 1; t < threads; ++t) impl_->workers.emplace_back([this, t] { impl_->work(t); });
+  const size_t wanted = impl_->shares.size() - 1;
+  impl_->workers.reserve(wanted);
+  try {
+    while (impl_->workers.size() < wanted)
+      impl_->workers.emplace_back(
+          [this, t = static_cast<int>(impl_->workers.size()) + 1] { impl_->work(t); });
+  } catch (const std::exception&) {
+    // The system grants no more (a limit on processes, or on memory for stacks): the work is done by those
+    // there are.
+  }
 }
 
 ThreadPool::~ThreadPool() {

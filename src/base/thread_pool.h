@@ -16,8 +16,8 @@ namespace carat {
 
 class ThreadPool {
  public:
-  /// `threads` >= 1 counts the calling thread; 0 means as many as this process may use
-  /// (affinity and cgroup limits respected).
+  /// `threads` >= 1 counts the calling thread; 0 means usable_processors(). Where the system grants fewer,
+  /// the pool has those: threads() tells.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -44,7 +44,7 @@ class ThreadPool {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Processors this process may use: the smaller of its affinity mask and its cgroup v2 quota, at least 1.
+/// Processors this process may use, >= 1: by affinity, or by its control groups' quota (rounded up) if less.
 int usable_processors();
 
 }  // namespace carat

@@ -61,6 +61,8 @@ int run_verb(const Verb& verb, const VerbBody& body, const CommonOptions& common
     ThreadPool pool(common.threads);
     Console console(common);
     note_thread_count(common.threads, console);
+    if (pool.threads() < common.threads)
+      console.note(fmt::format("only {} of {} threads could be started", pool.threads(), common.threads));
     const Context context{pool, scope.cancellation(), console};
     Invocation invocation{console, context};
     status = body(invocation);

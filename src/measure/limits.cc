@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/checked.h"
+#include "base/control_groups.h"
 #include "base/stopwatch.h"
 
 namespace carat {
@@ -91,13 +92,7 @@ uint64_t available_memory() {
   std::string key;
   for (uint64_t kilobytes; info >> key >> kilobytes; info.ignore(64, '\n'))
     if (key == "MemAvailable:") available = kilobytes * 1024;
-  // Version 2 groups: what is left below memory.max; "max" does not parse as a number.
-  uint64_t limit = 0, used = 0;
-  if ((std::ifstream("/sys/fs/cgroup/memory.max") >> limit) &&
-      (std::ifstream("/sys/fs/cgroup/memory.current") >> used)) {
-    const uint64_t left = limit > used ? limit - used : 0;
-    available = available == 0 ? left : std::min(available, left);
-  }
+  if (const auto left = group_memory()) available = available == 0 ? *left : std::min(available, *left);
   return available;
 }
 

@@ -42,7 +42,7 @@ class LimitMeter {
   uint64_t bytes_ = 0;
 };
 
-/// Memory that programs can have without swapping, the control group's limit included; 0 where unknown.
+/// Memory that programs can have without swapping, the control groups' limits included; 0 where unknown.
 uint64_t available_memory();
 
 }  // namespace carat

@@ -90,7 +90,11 @@ Result<SpeedReport> measure_speed(const Context& context, const LimitMeter& mete
                                   std::span<const std::shared_ptr<Engine>> engines,
                                   const SpeedOptions& options) {
   std::vector<std::unique_ptr<ThreadPool>> pools;
-  for (const int n : options.threads) pools.push_back(std::make_unique<ThreadPool>(n));
+  for (const int n : options.threads) {
+    pools.push_back(std::make_unique<ThreadPool>(n));
+    if (pools.back()->threads() < n)
+      return usage_error("only {} of {} threads could be started", pools.back()->threads(), n);
+  }
   std::vector<Run> runs;
   for (size_t p = 0; p < pools.size(); ++p)
     for (const SpeedCase& what : options.cases)
