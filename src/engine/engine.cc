@@ -133,7 +133,9 @@ class LoadedSession final : public Session {
   }
 
   /// A forward pass that appends to the session begins with making room, ...
-  void reserve(int64_t tokens) { cache_.reserve(position() + tokens, position(), engine_->context_length()); }
+  Status reserve(int64_t tokens) {
+    return cache_.reserve(position() + tokens, position(), engine_->context_length());
+  }
   const std::vector<KvView>& views() const { return cache_.views(); }
   /// ... and ends with this.
   void appended(std::span<const TokenId> tokens) {
@@ -188,9 +190,9 @@ Status LoadedSession::copy_from(const Session& other, int64_t positions) {
                        from->position());
   const auto wanted = from->tokens().first(positions);
   const int64_t same = std::ranges::mismatch(tokens_, wanted).in1 - tokens_.begin();
+  CARAT_DO(reserve(positions - position()));
   truncate(same);
   if (same == positions) return {};
-  reserve(positions - same);
   cache_.copy(from->cache_, same, positions);
   appended(wanted.subspan(same));
   return {};
@@ -222,12 +224,14 @@ Status LoadedEngine::append(const Context& context, std::span<const SessionToken
   }
   if (parts.empty()) return {};
 
+  for (size_t i = 0; i < parts.size(); ++i)
+    CARAT_DO(sessions[i]->reserve(static_cast<int64_t>(parts[i].tokens.size())));
+
   const Model with = model(context, sessions[0]->scheme());
   const int64_t width = config().width;
   std::vector<float*> hidden;  // where the next rows of each session go
   for (size_t i = 0; i < parts.size(); ++i) {
     const int64_t n = static_cast<int64_t>(parts[i].tokens.size());
-    sessions[i]->reserve(n);
     hidden.push_back(sessions[i]->keep(std::clamp<int64_t>(parts[i].kept, 0, n)));
   }
   std::vector<size_t> owners;  // parts[owners[i]] owns segments_[i]

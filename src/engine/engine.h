@@ -62,8 +62,8 @@ class Engine {
   /// Appends to many sessions at once, to each any number of tokens: each session has the bits it would have
   /// alone, but the weights are read once for max_forward_tokens tokens, whosever they are. The sessions may
   /// be at any positions. On an error all are as they were before: a session of another engine or given
-  /// twice; different activation schemes; a token outside the vocabulary; a full context (all Code::usage);
-  /// cancellation.
+  /// twice; different activation schemes; a token outside the vocabulary; a full context; no
+  /// memory for keys and values (all Code::usage); cancellation.
   virtual Status append(const Context& context, std::span<const SessionTokens> parts) = 0;
   /// Logits [sum of counts, vocabulary] of tokens that sessions of one activation scheme keep, in the order
   /// of `rows`. The hidden states are kept, not the logits, because these are far larger; logit_slab_rows()
@@ -83,7 +83,7 @@ class Session {
   int64_t position() const { return static_cast<int64_t>(tokens().size()); }
   /// Appends tokens (at least one) and returns logits [vocabulary] of the last one (valid until the next
   /// call). On an error, here and below, the session is as it was before: a token outside the vocabulary,
-  /// more tokens than the context has room for (both Code::usage), cancellation.
+  /// more tokens than the context or the memory has room for (both Code::usage), cancellation.
   virtual Result<std::span<const float>> append(const Context& context, std::span<const TokenId> tokens) = 0;
   /// Appends tokens; logits of every token from index `first_scored` on are handed, in order and in slabs, to
   /// the sink: sink(index, count, logits[count * vocabulary]).

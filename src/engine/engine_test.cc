@@ -1,6 +1,10 @@
 #include "engine/engine.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
 
 #include "model/testing/random_model.h"
 #include "model/testing/reference_forward.h"
@@ -90,6 +94,38 @@ TEST_F(EngineTest, EveryWayOfAppendingGivesTheSameBits) {
   auto alone = *engine->new_session();
   const auto logits = *alone->append({one, cancellation_, progress_}, t);
   EXPECT_TRUE(std::equal(logits.begin(), logits.end(), all.end() - 100));
+}
+
+TEST_F(EngineTest, AContextWithoutMemoryLeavesTheSessionAsItWas) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need far more address space than they use";
+#endif
+  EngineOptions options;
+  options.context = 1 << 24;
+  const auto engine = load({}, options);
+  const auto t = tokens(30), many = tokens(1 << 22);
+  ASSERT_GT(engine->kv_bytes(std::ssize(many)), int64_t{600} << 20);
+  auto session = *engine->new_session(), undisturbed = *engine->new_session();
+  ASSERT_TRUE(session->append(context_, std::span(t).first(20)).ok());
+
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit tight = before;  // room for some layers' keys and values and not for all
+  tight.rlim_cur = pages * static_cast<uint64_t>(sysconf(_SC_PAGESIZE)) +
+                   static_cast<uint64_t>(engine->kv_bytes(std::ssize(many))) / 4 * 3;
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &tight), 0);
+  const auto refused = session->append(context_, many);
+  setrlimit(RLIMIT_AS, &before);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::usage);
+  EXPECT_NE(refused.error().message.find("no memory for the keys and values"), std::string::npos);
+
+  EXPECT_EQ(session->position(), 20);
+  const auto logits = *session->append(context_, std::span(t).subspan(20));
+  const auto expected = *undisturbed->append(context_, t);
+  EXPECT_TRUE(std::ranges::equal(logits, expected));
 }
 
 TEST_F(EngineTest, TruncateForgets) {
