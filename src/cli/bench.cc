@@ -1,5 +1,6 @@
 // carat bench: speed, and how much of the machine it uses.
 #include <memory>
+#include <span>
 
 #include "arch/open_model.h"
 #include "cli/bench_report.h"
@@ -50,6 +51,21 @@ Status check_twin_fits(const Checkpoint& model) {
       "a 16-bit twin of {} takes {} of memory and {} are available; compare with a file by "
       "--reference instead, or leave --twin out",
       model.source, human_bytes(bytes), human_bytes(available));
+}
+
+/// The sessions of all tests exist side by side.
+Status check_contexts_fit(std::span<const std::shared_ptr<Engine>> engines,
+                          const std::vector<SpeedCase>& cases) {
+  uint64_t bytes = 0;
+  for (const auto& engine : engines)
+    for (const SpeedCase& c : cases)
+      bytes += static_cast<uint64_t>(c.batch * engine->kv_bytes(c.depth + c.tokens));
+  const uint64_t available = available_memory();
+  if (available == 0 || bytes < available / 10 * 9) return {};
+  return usage_error(
+      "keys and values of all tests take {} of memory and {} are available; give a smaller --depth or "
+      "--batch, or fewer of them at a time",
+      human_bytes(bytes), human_bytes(available));
 }
 
 class Bench {
@@ -120,9 +136,6 @@ class Bench {
   Status run_model(const Context& context, const LimitMeter& meter, Checkpoint checkpoint,
                    const std::vector<SpeedCase>& cases) {
     const int64_t prompt = o_.prefill > 0 ? o_.prefill : 1;
-    // A prompt costs minutes on a slow machine: starting is measured three times at most.
-    CARAT_TRY(report_.start,
-              measure_start(context, o_.model, engine_options_, prompt, std::min(o_.repetitions, 3)));
     std::vector<std::shared_ptr<Engine>> engines;
     if (o_.twin) {
       CARAT_DO(check_twin_fits(checkpoint));
@@ -139,6 +152,10 @@ class Bench {
     }
     CARAT_TRY(auto engine, Engine::load(context, std::move(checkpoint), engine_options_));
     engines.insert(engines.begin(), engine);
+    CARAT_DO(check_contexts_fit(engines, cases));
+    // A prompt costs minutes on a slow machine: starting is measured three times at most.
+    CARAT_TRY(report_.start,
+              measure_start(context, o_.model, engine_options_, prompt, std::min(o_.repetitions, 3)));
     CARAT_TRY(report_.speed, measure_speed(context, meter, engines, {cases, threads(), o_.repetitions}));
     if (o_.sustain > 0) {
       report_.sustained_seconds = o_.sustain;
@@ -161,8 +178,17 @@ class Bench {
 };
 
 Status bench(const Options& options, Invocation& run) {
-  if (options.prefill == 0 && options.decode == 0 && options.quantize.empty())
-    return usage_error("nothing is left to measure: --prefill and --decode are both 0");
+  if (options.prefill == 0 && options.decode == 0) {
+    const char* unserved = options.sustain > 0          ? "--sustain"
+                           : options.profile            ? "--profile"
+                           : options.twin               ? "--twin"
+                           : !options.reference.empty() ? "--reference"
+                                                        : nullptr;
+    if (unserved)
+      return usage_error("{} goes with a test of the model, and --prefill and --decode are both 0", unserved);
+    if (options.quantize.empty())
+      return usage_error("nothing is left to measure: --prefill and --decode are both 0");
+  }
   if (!options.threads.empty())
     note_thread_count(static_cast<int>(std::ranges::max(options.threads)), run.console);
   return Bench(options, run).run();

@@ -44,6 +44,11 @@ class Bench(Case):
 
     def test_mistakes(self):
         self.refuse(64, "bench", STORIES, "--prefill", "0", "--decode", "0", says="nothing is left to measure")
+        for option in (("--sustain", "1"), ("--profile",), ("--twin",), ("--reference", STORIES)):
+            self.refuse(64, "bench", STORIES, "--prefill", "0", "--decode", "0", "--quantize", "Q8_0", *option,
+                        says=f"{option[0]} goes with a test of the model")
+        self.refuse(64, "bench", STORIES, "--decode", "1", "--depth", str(1 << 24), "--batch", "512", "-q",
+                    says="keys and values of all tests take")
         self.refuse(64, "bench", STORIES, "--threads", "1,x", says="'x' is not a whole number")
         self.refuse(64, "bench", STORIES, "--threads", "1,0", says="0 is outside 1 to 1024")
         self.refuse(64, "bench", STORIES, "--batch", "", says="'' is not a whole number")

@@ -189,11 +189,13 @@ Result<std::vector<double>> measure_sustained(const Context& context, Engine& en
 
 Result<StartTimes> measure_start(const Context& context, const std::string& path,
                                  const EngineOptions& options, int64_t prompt, int repetitions) {
+  Progress silent;  // what loading has to say, it has said, or will say, where the model is measured
+  const Context quiet{context.pool, context.cancellation, silent};
   std::vector<double> ready, first;
   for (int i = -1; i < repetitions; ++i) {
     const Stopwatch watch;
     CARAT_TRY(Checkpoint checkpoint, open_model(path));
-    CARAT_TRY(const auto engine, Engine::load(context, std::move(checkpoint), options));
+    CARAT_TRY(const auto engine, Engine::load(quiet, std::move(checkpoint), options));
     CARAT_TRY(const auto session, engine->new_session());
     const double loaded = watch.seconds();
     CARAT_DO(session->append(context, some_tokens(prompt, engine->vocabulary())));
