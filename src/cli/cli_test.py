@@ -30,6 +30,13 @@ class Words(Case):
                 if re.match(r"  -", line):  # the explanation stands behind the option or on the next line
                     self.assertTrue(re.match(r"  \S.*\S  +\S", line) or re.match(r" {20}", following), line)
 
+    def test_help_that_nobody_can_read(self):
+        for words in (["--help"], ["run", "--help"], ["--version"]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([CARAT, *words], stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 74)
+            self.assertIn("No space left on device", done.stderr)
+
     def test_version(self):
         self.assertRegex(self.succeed("--version").stdout, r"^carat \d+\.\d+\.\d+\n$")
 

@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -106,7 +107,10 @@ int run_program(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help, --version
-    return app.exit(e);
+    std::ostringstream text;
+    (void)app.exit(e, text, text);
+    const Status printed = Console(CommonOptions{}).print(text.str());
+    return printed.ok() ? 0 : fail(printed.error());
   } catch (const CLI::ExtrasError& e) {
     for (auto& [sub, verb] : verbs)
       if (sub->parsed()) return fail(unexpected_argument(*sub, sub->remaining()));
