@@ -5,6 +5,7 @@
 
 #include "containers/mapped_file.h"
 #include "recipes/mixes.h"
+#include "recipes/name_pattern.h"
 
 namespace carat {
 namespace {
@@ -72,16 +73,24 @@ Result<Recipe> named_recipe(std::string_view name) {
   return usage_error("there is no recipe '{}'; the named ones are {}", name, fmt::join(recipe_names(), " "));
 }
 
+Result<EncodingRule> make_rule(std::string_view tensor, std::string_view encoding) {
+  const auto all = all_encodings();
+  const Encoding* found = find_encoding(encoding);
+  if (std::ranges::find(all, found) == all.end()) {
+    std::string names;
+    for (const Encoding* e : all) names += fmt::format(" {}", e->name);
+    return usage_error("carat has no encoding '{}'; it has{}", encoding, names);
+  }
+  CARAT_DO(NamePattern::compile(tensor));
+  return EncodingRule{std::string(tensor), found};
+}
+
 Result<EncodingRule> parse_tensor_rule(std::string_view text) {
   const size_t equals = text.rfind('=');
   if (equals == std::string_view::npos || equals == 0)
     return usage_error("'{}' is not of the form REGEX=ENCODING, such as 'attn_v\\.weight=Q6_K'", text);
-  EncodingRule rule{std::string(text.substr(0, equals)), find_encoding(text.substr(equals + 1))};
-  if (!rule.encoding) {
-    std::string names;
-    for (const Encoding* e : all_encodings()) names += fmt::format("{}{}", names.empty() ? "" : " ", e->name);
-    return usage_error("'{}': there is no encoding '{}'; there are {}", text, text.substr(equals + 1), names);
-  }
+  auto rule = make_rule(text.substr(0, equals), text.substr(equals + 1));
+  if (!rule) return std::move(rule).error().within(fmt::format("'{}'", text));
   return rule;
 }
 

@@ -53,7 +53,11 @@ Result<Recipe> named_recipe(std::string_view name);
 /// All names, from the largest file to the smallest.
 std::vector<std::string_view> recipe_names();
 
-/// "REGEX=ENCODING" as --tensor takes it; the last '=' separates. usage error.
+/// A rule from its parts. usage error for a pattern that does not compile, or an encoding that carat does not
+/// have (of some it knows no more than their names and sizes), with the list of those it has.
+Result<EncodingRule> make_rule(std::string_view tensor, std::string_view encoding);
+/// "REGEX=ENCODING" as --tensor takes it; the last '=' separates. usage error for
+/// another form and as make_rule().
 Result<EncodingRule> parse_tensor_rule(std::string_view text);
 /// The other direction.
 std::string format_tensor_rule(const EncodingRule& rule);

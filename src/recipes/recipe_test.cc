@@ -74,6 +74,11 @@ TEST(Recipe, PatternsAreCaseSensitiveAndMayHoldAnEqualsSign) {
   EXPECT_EQ(parse_tensor_rule("a(?=b)=Q8_0")->tensor, "a(?=b)");
   EXPECT_EQ(parse_tensor_rule("x=Q9_9").error().code, Code::usage);
   EXPECT_EQ(parse_tensor_rule("Q8_0").error().code, Code::usage);
+  EXPECT_EQ(parse_tensor_rule("attn_(=F16").error().code, Code::usage);
+  const auto name_only = parse_tensor_rule("x=IQ2_XXS");  // GGUF has it, carat cannot compute with it
+  ASSERT_FALSE(name_only.ok());
+  EXPECT_NE(name_only.error().message.find("no encoding 'IQ2_XXS'; it has "), std::string::npos);
+  EXPECT_NE(name_only.error().message.find(" Q4_K"), std::string::npos);
   Recipe recipe = named_recipe("Q8_0").value();
   recipe.rules = {parse_tensor_rule("ATTN_K=F16").value()};
   EXPECT_EQ(assign_encodings(recipe, kSmall, small(256), {}).error().code, Code::usage);
@@ -89,7 +94,7 @@ TEST(Recipe, RulesThatDoNothingAreErrors) {
   nothing = assign_encodings(recipe, kSmall, small(256), {});
   ASSERT_FALSE(nothing.ok());
   EXPECT_NE(nothing.error().message.find("never quantized"), std::string::npos);
-  recipe.rules = {parse_tensor_rule("attn_(=F16").value()};
+  recipe.rules = {{"attn_(", &encoding_f16()}};
   EXPECT_EQ(assign_encodings(recipe, kSmall, small(256), {}).error().code, Code::usage);
   recipe.rules = {{"(.*.*.*.*.*.*.*.*)*x$", &encoding_f16()}};  // would backtrack for ever
   EXPECT_EQ(assign_encodings(recipe, kSmall, small(256), {}).error().code, Code::usage);
@@ -177,6 +182,8 @@ TEST(RuleFile, MistakesNameFileAndLine) {
       {"base = \"Q4_K_M\"\n[rule]\ntensor='x'\nencoding='Q6_K'\n", "[[rule]]"},
       {"base = \"Q4_K_M\"\n[[rule]]\ntensor='x'\nencoding='Q66'\n", "Q66"},
       {"base = \"Q4_K_M\"\n[[rule]]\ntensor='x'\n", "f.toml:2"},
+      {"base = \"Q4_K_M\"\n\n[[rule]]\ntensor='x'\nencoding='IQ2_XXS'\n", "f.toml:3"},
+      {"base = \"Q4_K_M\"\n\n[[rule]]\ntensor='attn_('\nencoding='Q6_K'\n", "f.toml:3"},
       {"base = = 3\n", "f.toml:1"},
   };
   for (const auto& [text, expected] : cases) {

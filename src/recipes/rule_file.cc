@@ -31,9 +31,9 @@ Result<EncodingRule> read_rule(const toml::node& node, std::string_view source_n
   const auto encoding = (*table)["encoding"].value<std::string>();
   if (!tensor || !encoding)
     return at(source_name, table->source(), "a rule needs 'tensor' and 'encoding', both strings");
-  const Encoding* found = find_encoding(*encoding);
-  if (!found) return at(source_name, table->source(), fmt::format("there is no encoding '{}'", *encoding));
-  return EncodingRule{*tensor, found};
+  auto rule = make_rule(*tensor, *encoding);
+  if (!rule) return at(source_name, table->source(), rule.error().message);
+  return rule;
 }
 
 /// A TOML string that holds any text: literal where it can be.
