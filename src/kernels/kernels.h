@@ -48,8 +48,8 @@ struct WeightView {
 };
 
 /// y[t * y_stride + r] = sum_k W[r, k] * x[t * x_stride + k] for t < tokens, r < W.rows. Several matrices
-/// that read the same x (q/k/v, gate/up) can be given at once, so that x is rounded once; y[i] belongs to
-/// weights[i].
+/// that read the same x (q/k/v, gate/up), all of as many columns, can be given at once, so that x is rounded
+/// once. Columns are whole blocks of each encoding. y must not overlap x.
 struct MatmulTarget {
   WeightView weight;
   float* y = nullptr;

@@ -21,6 +21,16 @@ CARAT_ALWAYS_INLINE void prefetch_vectors(const uint8_t* next) {
   for (int i = 0; i < P; i += 2) __builtin_prefetch(next + 32 * i, 0, 2);
 }
 
+/// body(h, i) for the sums of H rows and P vectors beside each other, which stay in registers.
+template <int H, int P, class Body>
+CARAT_ALWAYS_INLINE void for_each_sum(Body&& body) {
+  CARAT_UNROLL
+  for (int h = 0; h < H; ++h) {
+    CARAT_UNROLL
+    for (int i = 0; i < P; ++i) body(h, i);
+  }
+}
+
 template <class S>
 struct KvF16 {
   using F = typename S::F;
@@ -41,11 +51,7 @@ struct KvF16 {
     const auto* keys = reinterpret_cast<const uint16_t*>(plane);
     for (int64_t first = 0; first < kKvChunk; first += 16 * P) {
       F sum[H][P];
-      CARAT_UNROLL
-      for (int h = 0; h < H; ++h) {
-        CARAT_UNROLL
-        for (int i = 0; i < P; ++i) sum[h][i] = S::zero();
-      }
+      for_each_sum<H, P>([&](int h, int i) CARAT_INLINE_LAMBDA { sum[h][i] = S::zero(); });
       for (int64_t d = 0; d < channels; ++d) {
         prefetch_vectors<P>(next + 2 * (d * kKvChunk + first));
         F key[P];
@@ -58,11 +64,9 @@ struct KvF16 {
           for (int i = 0; i < P; ++i) sum[h][i] = S::mul_add(key[i], x, sum[h][i]);
         }
       }
-      CARAT_UNROLL
-      for (int h = 0; h < H; ++h) {
-        CARAT_UNROLL
-        for (int i = 0; i < P; ++i) S::store(sum[h][i], scores + h * score_stride + first + 16 * i);
-      }
+      for_each_sum<H, P>([&](int h, int i) CARAT_INLINE_LAMBDA {
+        S::store(sum[h][i], scores + h * score_stride + first + 16 * i);
+      });
     }
   }
 
@@ -86,11 +90,8 @@ struct KvF16 {
                                                       int64_t weight_stride, int64_t lo, int64_t hi,
                                                       float* out) {
     F sum[H][P];
-    CARAT_UNROLL
-    for (int h = 0; h < H; ++h) {
-      CARAT_UNROLL
-      for (int i = 0; i < P; ++i) sum[h][i] = S::load(out + h * channels + 16 * i);
-    }
+    for_each_sum<H, P>([&](int h, int i)
+                           CARAT_INLINE_LAMBDA { sum[h][i] = S::load(out + h * channels + 16 * i); });
     for (int64_t j = lo; j < hi; ++j) {
       prefetch_vectors<P>(next + 2 * j * channels);
       F v[P];
@@ -103,11 +104,8 @@ struct KvF16 {
         for (int i = 0; i < P; ++i) sum[h][i] = S::mul_add(v[i], x, sum[h][i]);
       }
     }
-    CARAT_UNROLL
-    for (int h = 0; h < H; ++h) {
-      CARAT_UNROLL
-      for (int i = 0; i < P; ++i) S::store(sum[h][i], out + h * channels + 16 * i);
-    }
+    for_each_sum<H, P>([&](int h, int i)
+                           CARAT_INLINE_LAMBDA { S::store(sum[h][i], out + h * channels + 16 * i); });
   }
 
   /// Stores the key and the value of one position and head at place `at` of a chunk.

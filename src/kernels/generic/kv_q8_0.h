@@ -71,19 +71,11 @@ struct KvQ8_0 {
     const int64_t row = query_floats(channels);
     for (int64_t first = 0; first < kKvChunk; first += 16 * P) {
       F sum[H][P];
-      CARAT_UNROLL
-      for (int h = 0; h < H; ++h) {
-        CARAT_UNROLL
-        for (int i = 0; i < P; ++i) sum[h][i] = S::zero();
-      }
+      for_each_sum<H, P>([&](int h, int i) CARAT_INLINE_LAMBDA { sum[h][i] = S::zero(); });
       for (int64_t block = 0; block < channels; block += kBlock) {
         const int64_t end = block + kBlock < channels ? block + kBlock : channels;
         I dot[H][P];
-        CARAT_UNROLL
-        for (int h = 0; h < H; ++h) {
-          CARAT_UNROLL
-          for (int i = 0; i < P; ++i) dot[h][i] = S::set_i(0);
-        }
+        for_each_sum<H, P>([&](int h, int i) CARAT_INLINE_LAMBDA { dot[h][i] = S::set_i(0); });
         for (int64_t d = block; d < end; d += 2) {
           prefetch_vectors<P>(next + d * kKvChunk + 2 * first);
           I key[P];
@@ -106,12 +98,9 @@ struct KvQ8_0 {
           for (int h = 0; h < H; ++h) sum[h][i] = S::mul_add(S::convert(dot[h][i]), scale, sum[h][i]);
         }
       }
-      CARAT_UNROLL
-      for (int h = 0; h < H; ++h) {
-        CARAT_UNROLL
-        for (int i = 0; i < P; ++i)
-          S::store(S::mul(sum[h][i], S::set(q[h * row])), scores_out + h * score_stride + first + 16 * i);
-      }
+      for_each_sum<H, P>([&](int h, int i) CARAT_INLINE_LAMBDA {
+        S::store(S::mul(sum[h][i], S::set(q[h * row])), scores_out + h * score_stride + first + 16 * i);
+      });
     }
   }
 
@@ -153,11 +142,7 @@ struct KvQ8_0 {
                                                       const float* scale, int64_t lo, int64_t hi,
                                                       float* out) {
     I dot[H][P];
-    CARAT_UNROLL
-    for (int h = 0; h < H; ++h) {
-      CARAT_UNROLL
-      for (int i = 0; i < P; ++i) dot[h][i] = S::set_i(0);
-    }
+    for_each_sum<H, P>([&](int h, int i) CARAT_INLINE_LAMBDA { dot[h][i] = S::set_i(0); });
     for (int64_t j = lo / 2 * 2; j < hi; j += 2) {
       prefetch_vectors<P>(next + j * channels);
       I v[P];
@@ -170,14 +155,10 @@ struct KvQ8_0 {
         for (int i = 0; i < P; ++i) dot[h][i] = S::dot_i16(dot[h][i], v[i], x);
       }
     }
-    CARAT_UNROLL
-    for (int h = 0; h < H; ++h) {
-      CARAT_UNROLL
-      for (int i = 0; i < P; ++i) {
-        float* to = out + h * channels + 16 * i;
-        S::store(S::mul_add(S::convert(dot[h][i]), S::set(scale[h]), S::load(to)), to);
-      }
-    }
+    for_each_sum<H, P>([&](int h, int i) CARAT_INLINE_LAMBDA {
+      float* to = out + h * channels + 16 * i;
+      S::store(S::mul_add(S::convert(dot[h][i]), S::set(scale[h]), S::load(to)), to);
+    });
   }
 
   /// Codes of one block: x / scale to the nearest, the scale being largest / 127 in f16. What is not finite

@@ -70,9 +70,9 @@ struct alignas(64) Panel {
 ///   Unpack(rows)           at a tile of sixteen rows, of kTileBytes readable bytes each
 ///   codes<g>(sink)         hands over the codes of group g, in order of g: sink.take<k>(codes of columns
 ///                          4 k .. 4 k + 3 of the group); the k of one leaf come in ascending order
-///   raise(k)               codes are handed over times 2 to this power, where they lie in their bytes; not
-///   of
-///                          encodings whose codes pass a table, nor of two-level ones with a zero point
+///   raise(k)               codes are handed over times 2 to this power, where they lie in their bytes; 0 for
+///                          encodings whose codes pass a table, and for two-level ones with a zero
+///                          point
 ///   scale<leaf>()          of the tile's leaf; of one-level encodings valid after codes() of its group
 ///   offset<leaf>()         where E has offsets; of two-level encodings offsets<q>() with four leaves, as in
 ///                          Panel, and
