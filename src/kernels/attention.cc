@@ -91,17 +91,21 @@ void attention(const KernelTable& k, ThreadPool& pool, std::span<const Attention
       k.attention[static_cast<size_t>(w.args->format.encoding)](item);
     }
   });
-  for (const Work& w : work) {
-    if (w.spans == 0) continue;
-    pool.parallel_for(w.args->format.kv_heads, 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t head = begin; head < end; ++head) {
-        AttentionItem item = item_of(w, head, 0);
-        item.span = w.first_span;
-        item.part = w.parts + head * w.spans * w.part_floats;
-        k.finish_attention(item, w.spans);
-      }
-    });
+  items = 0;
+  for (Work& w : all) {  // now an item is the spans of one head, and whole calls have none
+    w.first_item = items;
+    if (w.spans > 0) items += w.args->format.kv_heads;
   }
+  pool.parallel_for(items, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const Work& w = *(std::ranges::upper_bound(work, i, {}, &Work::first_item) - 1);
+      const int64_t head = i - w.first_item;
+      AttentionItem item = item_of(w, head, 0);
+      item.span = w.first_span;
+      item.part = w.parts + head * w.spans * w.part_floats;
+      k.finish_attention(item, w.spans);
+    }
+  });
 }
 
 }  // namespace carat

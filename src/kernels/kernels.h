@@ -100,7 +100,7 @@ struct AttentionArgs {
     return window > 0 && past > 0 ? past : 0;
   }
 };
-/// Each of `calls` is computed as if alone; one job of the pool does the work of all.
+/// Each of `calls` is computed as if alone; one or two jobs of the pool do the work of all.
 void attention(const KernelTable& k, ThreadPool& pool, std::span<const AttentionArgs> calls);
 
 /// log(sum(exp(x))) and the index of the largest x (the first, on a tie); n >= 1. Accumulates in double.
