@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "checks/check.h"
 #include "suites/suite_testing.h"
 
 namespace carat {
@@ -247,6 +248,20 @@ TEST_F(Imports, IfEvalSlicesByGroupsOfInstructions) {
   EXPECT_EQ(item.turns[0].content, "Write. No commas.");
   EXPECT_EQ(item.slices, (Texts{"instruction=punctuation", "instruction=length_constraints"}));
   EXPECT_EQ(item.expected.at("kwargs").as_array().size(), 2u);
+}
+
+TEST_F(Imports, MtBenchKeepsItsTurnsAndReferences) {
+  if (!find_check_kind("rubric")) GTEST_SKIP() << "this build has no check 'rubric'";
+  const auto f = file(
+      "m.jsonl", R"({"question_id": 81, "category": "writing", "turns": ["One", "Two"]})"
+                 "\n"
+                 R"({"question_id": 101, "category": "math", "turns": ["a", "b"], "reference": ["1", "2"]})");
+  const auto both = items("mtbench", {.files = {f}});
+  EXPECT_EQ(both[0].id, "81");
+  EXPECT_EQ(both[0].slices, Texts{"category=writing"});
+  ASSERT_EQ(both[0].turns.size(), 2u);
+  EXPECT_EQ(both[0].turns[1].content, "Two");
+  EXPECT_EQ(both[1].expected.at("reference").as_array().size(), 2u);
 }
 
 TEST_F(Imports, BfclFindsAnswersByTheirIds) {

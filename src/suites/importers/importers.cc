@@ -26,6 +26,7 @@ constexpr Importer kImporters[] = {
     {"bfcl", "Berkeley Function-Calling Leaderboard, question and possible_answer files", "tools",
      "Apache-2.0", read_bfcl},
     {"jsonschemabench", "JSONSchemaBench, JSON lines with name and schema", "json", "", read_jsonschemabench},
+    {"mtbench", "MT-bench questions, JSON lines", "chat", "Apache-2.0", read_mtbench},
     {"text", "Plain text as documents, for perplexity and divergence", "text", "", read_text},
 };
 
