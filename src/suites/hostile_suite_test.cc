@@ -185,9 +185,13 @@ TEST(HostileSuite, DeepAndLargeFiles) {
   EXPECT_TRUE(says(d.complaint(), "suite.toml"));
   d.file("suite.toml", "# " + std::string(5 << 20, 'x'));
   EXPECT_TRUE(says(d.complaint(), "suite.toml"));
-  for (const char* header : {"[!]", "[[\x01", "  [ [", "[=]"}) {
+  for (const char* header : {"[!]", "[[@", "  [ [", "[=]"}) {
     d.file("suite.toml", std::string("x = [\n  [1],\n]\n") + header);
     EXPECT_TRUE(says(d.complaint(), "suite.toml:4: the name of a table begins with")) << header;
+  }
+  for (const char* name : {"\xd1\xa2 = 1", "a\x01 = 1", "a = \xff"}) {
+    d.file("suite.toml", std::string("\xef\xbb\xbf# \xd1\xa2\n") + name);
+    EXPECT_TRUE(says(d.complaint(), "suite.toml:2: a character that TOML allows in strings")) << name;
   }
   // Dots within strings and comments are no chain of keys.
   d.tasks(std::string(kGood) + "# ........................................................\ncontext = '''" +

@@ -22,13 +22,14 @@ bool is_name_character(char c) {
 ///  - names that are long chains, as in a.b.c = 1. Each dot makes a table within a table, whose number it
 ///  does
 ///    not limit and which the destructor of its tree follows by recursion;
+///  - characters beyond ASCII, some of which it takes for impossible;
 ///  - a header whose name begins with no character of a name, as in [!], which it takes for impossible.
 /// What looks like one of these to this and is none, is no TOML either.
 Status check_names(std::string_view text, const std::string& name) {
   int chain = 0;
   int64_t open = 0, line = 1;
   bool begins_line = true;
-  for (size_t i = 0; i < text.size(); ++i) {
+  for (size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0; i < text.size(); ++i) {
     const char c = text[i];
     if (c == '#') {
       i = std::min(text.find('\n', i), text.size()) - 1;
@@ -47,6 +48,9 @@ Status check_names(std::string_view text, const std::string& name) {
           break;
         }
       }
+    } else if (static_cast<uint8_t>(c) >= 0x7f ||
+               (c >= 0 && c < ' ' && c != '\n' && c != '\r' && c != '\t')) {
+      return bad_data("{}:{}: a character that TOML allows in strings and comments only", name, line);
     } else if (c == '.') {
       if (++chain > kDeepest) return bad_data("{}:{}: a key of more than {} names", name, line, kDeepest);
     } else if (std::string_view("\n=,[]{}").find(c) != std::string_view::npos) {
