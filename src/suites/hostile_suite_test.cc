@@ -193,6 +193,10 @@ TEST(HostileSuite, DeepAndLargeFiles) {
     d.file("suite.toml", std::string("\xef\xbb\xbf# \xd1\xa2\n") + name);
     EXPECT_TRUE(says(d.complaint(), "suite.toml:2: a character that TOML allows in strings")) << name;
   }
+  for (const char* value : {"[}", "]", "{a = 1]", "[1}"}) {
+    d.file("suite.toml", std::string("x = ") + value);
+    EXPECT_TRUE(says(d.complaint(), "that closes none")) << value;
+  }
   // Dots within strings and comments are no chain of keys.
   d.tasks(std::string(kGood) + "# ........................................................\ncontext = '''" +
           std::string(100, '.') + "'''\n");

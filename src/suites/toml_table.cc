@@ -22,12 +22,14 @@ bool is_name_character(char c) {
 ///  - names that are long chains, as in a.b.c = 1. Each dot makes a table within a table, whose number it
 ///  does
 ///    not limit and which the destructor of its tree follows by recursion;
+///  - brackets that close others, as in [};
 ///  - characters beyond ASCII, some of which it takes for impossible;
 ///  - a header whose name begins with no character of a name, as in [!], which it takes for impossible.
 /// What looks like one of these to this and is none, is no TOML either.
 Status check_names(std::string_view text, const std::string& name) {
   int chain = 0;
-  int64_t open = 0, line = 1;
+  std::string open;  // brackets
+  int64_t line = 1;
   bool begins_line = true;
   for (size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0; i < text.size(); ++i) {
     const char c = text[i];
@@ -56,14 +58,19 @@ Status check_names(std::string_view text, const std::string& name) {
     } else if (std::string_view("\n=,[]{}").find(c) != std::string_view::npos) {
       chain = 0;
     }
-    if (c == '[' && begins_line && open == 0) {
+    if (c == '[' && begins_line && open.empty()) {
       const bool two = text.substr(i).starts_with("[[");
       const size_t first = std::min(text.find_first_not_of(" \t", i + (two ? 2 : 1)), text.size());
       if (first < text.size() && !is_name_character(text[first]))
         return bad_data("{}:{}: the name of a table begins with {}", name, line,
                         quote(text.substr(first, 1)));
     }
-    open += (c == '[' || c == '{') - (c == ']' || c == '}');
+    if (c == '[' || c == '{') open += c;
+    if (c == ']' || c == '}') {
+      if (open.empty() || open.back() != (c == ']' ? '[' : '{'))
+        return bad_data("{}:{}: a bracket {} that closes none", name, line, c);
+      open.pop_back();
+    }
     line += c == '\n';
     begins_line = c == '\n' || (begins_line && (c == ' ' || c == '\t'));
   }
