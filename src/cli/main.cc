@@ -55,6 +55,7 @@ Error unexpected_argument(const CLI::App& app, const std::vector<std::string>& e
 int run_verb(const Verb& verb, const VerbBody& body, const CommonOptions& common) {
   const std::string program = fmt::format("carat {}", verb.name);
   Status status;
+  int exit_status = 0;
   try {
     const auto isa = chosen_isa();  // a wrong CARAT_ISA is said before any work
     if (!isa) return report_error(isa.error(), program, common.json);
@@ -67,12 +68,13 @@ int run_verb(const Verb& verb, const VerbBody& body, const CommonOptions& common
     const Context context{pool, scope.cancellation(), console};
     Invocation invocation{console, context};
     status = body(invocation);
+    exit_status = invocation.exit_status;
   } catch (const std::bad_alloc&) {
     status = error(Code::internal, "out of memory");
   } catch (const std::exception& e) {
     status = error(Code::internal, "unexpected exception: {}", e.what());
   }
-  return status.ok() ? 0 : report_error(status.error(), program, common.json);
+  return status.ok() ? exit_status : report_error(status.error(), program, common.json);
 }
 
 int run_program(int argc, char** argv) {

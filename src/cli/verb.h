@@ -16,6 +16,7 @@ namespace carat {
 struct Invocation {
   Console& console;
   const Context& context;
+  int exit_status = 0;  ///< of a verb that did its work: gate answers with it
 };
 
 using VerbBody = std::function<Status(Invocation&)>;
@@ -29,10 +30,11 @@ struct Verb {
 };
 
 extern const Verb inspect_verb, verify_verb, convert_verb, quantize_verb, run_verb, perplexity_verb,
-    bench_verb, suite_verb;
+    bench_verb, suite_verb, compare_verb, gate_verb;
 
 /// THE list of verbs, in the order shown to users.
 inline constexpr const Verb* kVerbs[] = {&inspect_verb, &verify_verb,     &convert_verb, &quantize_verb,
-                                         &run_verb,     &perplexity_verb, &bench_verb,   &suite_verb};
+                                         &run_verb,     &perplexity_verb, &bench_verb,   &suite_verb,
+                                         &compare_verb, &gate_verb};
 
 }  // namespace carat

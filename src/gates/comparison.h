@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cards/scorecard.h"
+#include "gates/evidence.h"
 
 namespace carat {
 
@@ -16,12 +17,19 @@ struct SliceDifference {
   bool binary = false;
   double baseline = 0, candidate = 0;  ///< means over the paired items
   double damage = 0;
-  Interval interval;   ///< of the damage, 95 % two-sided
-  double p_worse = 1;  ///< one-sided: exact McNemar for binary alone in its cluster, else cluster bootstrap
+  double standard_error = 0;  ///< of the damage; 0 where nothing moved
+  Interval interval;          ///< of the damage, 95 % two-sided
+  double p_worse = 1;  ///< one-sided, no difference: exact McNemar for binary alone in its cluster, else
+                       ///< flips of whole clusters
+  double mid_p = 1;    ///< McNemar's, where that was the test; else p_worse
   int64_t items = 0, clusters = 0;
   int64_t worse = 0, better = 0;  ///< binary: items right before and wrong now, and the reverse
-  int64_t missing = 0;            ///< scored in one only
+  int64_t missing = 0;            ///< items scored in one only
+  int64_t unscored = 0;           ///< items scored in neither
   double detectable = 0;          ///< smallest damage found with 80 % power at this size
+  Interval baseline_interval;     ///< of its mean, 95 %
+  double chance = 0;              ///< what guessing gives: mean of the metric "chance", 0 without
+  DamageEvidence evidence;
 };
 
 struct Flip {
@@ -38,7 +46,10 @@ struct Comparison {
   std::vector<std::string> notes;  ///< what a reader must know: other threads, other kernels, stale cards
 };
 
-/// Errors (Code::bad_data): other suite digests, cards without records.
+/// Items are paired by task, item and repeat; the repeats of an item are averaged before anything else.
+/// Slices are those of either card. A metric without a known direction is left out and named in the notes;
+/// metrics per token are not compared where the tokens differ (the items are then missing). Errors
+/// (Code::bad_data): other suite digests, cards without records, an answer that is there twice.
 Result<Comparison> compare_cards(const Scorecard& baseline, const Scorecard& candidate);
 
 }  // namespace carat
