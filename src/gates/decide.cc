@@ -226,9 +226,10 @@ class SurfaceJudge {
       out.reason = first_open + others(open);
     } else {
       out.verdict = GateVerdict::pass;
-      out.reason = fmt::format("all {} blocking rows are within what is allowed", blocking);
+      out.reason = fmt::format("every blocking row ({}) is within what is allowed", blocking);
     }
-    if (advisory > 0) out.reason += fmt::format("; {} advisory rows are not", advisory);
+    if (advisory > 0)
+      out.reason += fmt::format("; of the advisory rows {} {} not", advisory, advisory == 1 ? "is" : "are");
   }
 
   // Worst first, blocking before advisory; what stands in stays behind its row.
