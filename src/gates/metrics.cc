@@ -43,6 +43,10 @@ constexpr MetricFacts kMetrics[] = {
     right("share"),
     right("schema_valid"),
     right("ast"),
+    right("prompt_strict"),
+    right("prompt_loose"),
+    right("instruction_strict"),
+    right("instruction_loose"),
     {.name = "rating", .higher_is_better = true},
     // ... and what they say besides.
     good_share("found"),
