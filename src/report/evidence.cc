@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <ctime>
 #include <map>
@@ -11,15 +10,14 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "gates/metrics.h"
 #include "statistics/corrections.h"
 
 namespace carat {
 namespace {
 
-constexpr std::array<std::string_view, 5> kLosses = {"nll", "gold_nll", "kl", "loss", "kl_divergence"};
-
 double shown(double x, Unit unit) { return unit == Unit::points ? 100 * x : x; }
-int decimals(Unit unit) { return unit == Unit::points ? 1 : unit == Unit::nats ? 4 : 2; }
+int decimals(Unit unit) { return unit == Unit::points ? 1 : is_loss(unit) ? 4 : 2; }
 
 std::string number(double x, Unit unit) {
   if (std::isnan(x)) return "?";
@@ -108,8 +106,10 @@ Summary summarize(const Evidence& evidence, size_t c) {
 }  // namespace
 
 Unit unit_of(std::string_view metric, double mean) {
-  if (std::ranges::find(kLosses, metric) != kLosses.end()) return Unit::nats;
-  return mean >= 0 && mean <= 1 ? Unit::points : Unit::plain;
+  const MetricFacts* facts = find_metric(metric);
+  if (metric == "bits_per_byte") return Unit::bits;
+  if (facts && !facts->share) return facts->higher_is_better ? Unit::plain : Unit::nats;
+  return facts || (mean >= 0 && mean <= 1) ? Unit::points : Unit::plain;
 }
 
 std::string score_text(double score, Unit unit) {
@@ -127,9 +127,17 @@ std::string damage_interval(Interval i, Unit unit) {
   return damage_text(i.low, unit) + " to " + damage_text(i.high, unit);
 }
 std::string amount_text(double amount, Unit unit) {
-  return number(amount, unit) + (unit == Unit::points ? " points"
-                                 : unit == Unit::nats ? " nats per token"
-                                                      : "");
+  switch (unit) {
+    case Unit::points:
+      return number(amount, unit) + " points";
+    case Unit::nats:
+      return number(amount, unit) + " nats";
+    case Unit::bits:
+      return number(amount, unit) + " bits per byte";
+    case Unit::plain:
+      break;
+  }
+  return number(amount, unit);
 }
 
 std::string p_text(double p) { return p < 0.001 ? "p < 0.001" : fmt::format("p = {:.3f}", p); }

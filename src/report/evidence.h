@@ -14,9 +14,12 @@ namespace carat {
 enum class Unit {
   points,  ///< a share; written in percent, its differences in percentage points
   nats,    ///< a loss or divergence
+  bits,    ///< per byte
   plain    ///< a rating, a count
 };
+/// By the table of metrics; of one that is not in it, by a mean of it.
 Unit unit_of(std::string_view metric, double mean);
+inline bool is_loss(Unit unit) { return unit == Unit::nats || unit == Unit::bits; }
 std::string score_text(double score, Unit unit);     ///< "61.3 %"
 std::string interval_text(Interval i, Unit unit);    ///< "58.1 to 64.4"
 std::string damage_text(double damage, Unit unit);   ///< "+3.1", "0.0", "-0.4"

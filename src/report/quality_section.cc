@@ -27,11 +27,11 @@ ScatterChart average_chart(const Evidence& e) {
 ScatterChart task_chart(const Evidence& e, const SliceRow& row) {
   ScatterChart chart;
   chart.x_title = "size of the file";
-  chart.lower_is_better = row.unit == Unit::nats;
+  chart.lower_is_better = is_loss(row.unit);
   chart.y_factor = row.unit == Unit::points ? 100 : 1;
-  chart.y_title = row.unit == Unit::points ? row.score->metric + ", %"
-                  : row.unit == Unit::nats ? row.score->metric + ", nats"
-                                           : row.score->metric;
+  chart.y_title = row.score->metric;
+  if (row.unit == Unit::points) chart.y_title += ", %";
+  if (row.unit == Unit::nats) chart.y_title += ", nats";
   chart.y_title = clipped_text(chart.y_title, 24);
   for (size_t i = 0; i < e.cards.size(); ++i) {
     const SliceScore* s = task_score(*e.cards[i], row.score->task, row.score->metric);

@@ -228,10 +228,14 @@ TEST(Report, words_for_figures) {
   EXPECT_EQ(damage_text(-0.031, Unit::points), "−3.1");
   EXPECT_EQ(damage_text(-0.0001, Unit::points), "0.0");
   EXPECT_EQ(damage_text(0.0001, Unit::points), "0.0");
-  EXPECT_EQ(amount_text(0.02, Unit::nats), "0.0200 nats per token");
+  EXPECT_EQ(amount_text(0.02, Unit::nats), "0.0200 nats");
   EXPECT_EQ(unit_of("kl", 0.01), Unit::nats);
   EXPECT_EQ(unit_of("acc", 0.5), Unit::points);
-  EXPECT_EQ(unit_of("rating", 7.5), Unit::plain);
+  EXPECT_EQ(unit_of("rating", 0.5), Unit::plain);
+  EXPECT_EQ(unit_of("gold_nll", 0.5), Unit::nats);
+  EXPECT_EQ(unit_of("bits_per_byte", 0.9), Unit::bits);
+  EXPECT_EQ(unit_of("a metric of another program", 0.9), Unit::points);
+  EXPECT_EQ(unit_of("a metric of another program", 9), Unit::plain);
   EXPECT_EQ(bytes_text(999), "999 bytes");
   EXPECT_EQ(bytes_text(98'700'000), "98.7 MB");
   EXPECT_EQ(bytes_text(1'234'000'000), "1.23 GB");

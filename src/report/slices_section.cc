@@ -128,8 +128,7 @@ Markup slices_section(const Evidence& e) {
   if (e.candidates() > 0) {
     out += markup(
         "<p>Damage against the baseline on the same items: <b>positive is worse</b>, in percentage points "
-        "(losses: "
-        "nats per token), with its 95 % interval. Whole tasks first, then slices, the worst first.</p>");
+        "(losses: in nats), with its 95 % interval. Whole tasks first, then slices, the worst first.</p>");
     out += legend();
   }
   const size_t open = std::min(e.rows.size(), whole + kOpenSlices);
