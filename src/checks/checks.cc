@@ -12,6 +12,7 @@ constexpr std::string_view kLetter[] = {"letter", "found"};
 constexpr std::string_view kNumeric[] = {"numeric", "marked"};
 constexpr std::string_view kPython[] = {"pass", "runs"};
 constexpr std::string_view kRegex[] = {"regex", "found"};
+constexpr std::string_view kRubric[] = {"rating"};
 constexpr std::string_view kSchema[] = {"schema_valid", "json_valid"};
 constexpr std::string_view kTools[] = {"ast", "name"};
 
@@ -23,6 +24,7 @@ constexpr CheckKind kKinds[] = {
     {"numeric", kNumeric, make_numeric},
     {"python", kPython, make_python},
     {"regex", kRegex, make_regex},
+    {"rubric", kRubric, make_rubric},
     {"schema", kSchema, make_schema},
     {"tools", kTools, make_tools},
 };

@@ -13,6 +13,7 @@ Result<std::unique_ptr<Check>> make_letter(const json::object& settings);
 Result<std::unique_ptr<Check>> make_numeric(const json::object& settings);
 Result<std::unique_ptr<Check>> make_python(const json::object& settings);
 Result<std::unique_ptr<Check>> make_regex(const json::object& settings);
+Result<std::unique_ptr<Check>> make_rubric(const json::object& settings);
 Result<std::unique_ptr<Check>> make_schema(const json::object& settings);
 Result<std::unique_ptr<Check>> make_tools(const json::object& settings);
 

@@ -16,7 +16,9 @@ namespace carat {
 struct Invocation {
   Console& console;
   const Context& context;
-  int exit_status = 0;  ///< of a verb that did its work: gate answers with it
+  /// What the process ends with when the work was done and its result printed, but the answer is not simply
+  /// good: 1 gate breached, 2 inconclusive, 74 answers missing because the machinery failed.
+  int exit_status = 0;
 };
 
 using VerbBody = std::function<Status(Invocation&)>;
@@ -30,11 +32,11 @@ struct Verb {
 };
 
 extern const Verb inspect_verb, verify_verb, convert_verb, quantize_verb, run_verb, perplexity_verb,
-    bench_verb, suite_verb, compare_verb, gate_verb, report_verb;
+    evaluate_verb, bench_verb, suite_verb, compare_verb, gate_verb, report_verb;
 
 /// THE list of verbs, in the order shown to users.
-inline constexpr const Verb* kVerbs[] = {&inspect_verb, &verify_verb,     &convert_verb, &quantize_verb,
-                                         &run_verb,     &perplexity_verb, &bench_verb,   &suite_verb,
-                                         &compare_verb, &gate_verb,       &report_verb};
+inline constexpr const Verb* kVerbs[] = {&inspect_verb, &verify_verb,     &convert_verb,  &quantize_verb,
+                                         &run_verb,     &perplexity_verb, &evaluate_verb, &bench_verb,
+                                         &suite_verb,   &compare_verb,    &gate_verb,     &report_verb};
 
 }  // namespace carat

@@ -19,8 +19,9 @@ Result<std::unique_ptr<Chat>> Chat::start(std::shared_ptr<Engine> engine) {
 }
 
 Result<std::vector<TokenId>> encode_chat(const Tokenizer& tokenizer, const ChatTemplate& format,
-                                         const std::vector<ChatMessage>& messages) {
+                                         const std::vector<ChatMessage>& messages, std::string tools_json) {
   ChatOptions options;
+  options.tools_json = std::move(tools_json);
   options.bos_token = tokenizer.token_bytes(tokenizer.bos(), true);
   options.eos_token = tokenizer.token_bytes(tokenizer.eos(), true);
   CARAT_TRY(std::vector<TextSpan> spans, format.render(messages, options));

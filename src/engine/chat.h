@@ -43,8 +43,9 @@ class Chat {
 };
 
 /// The tokens of a rendered conversation; begins with BOS where the model wants one and the template gave
-/// none.
+/// none. tools_json: functions the model may call, a JSON array, or empty.
 Result<std::vector<TokenId>> encode_chat(const Tokenizer& tokenizer, const ChatTemplate& format,
-                                         const std::vector<ChatMessage>& messages);
+                                         const std::vector<ChatMessage>& messages,
+                                         std::string tools_json = {});
 
 }  // namespace carat
