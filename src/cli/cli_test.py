@@ -9,7 +9,8 @@ import subprocess
 
 from cli_testing import CARAT, F32, STORIES, TEXT, carat, Case, gguf, gguf_string, main, read
 
-VERBS = ["inspect", "verify", "convert", "quantize", "run", "perplexity", "bench"]
+VERBS = ["inspect", "verify", "convert", "quantize", "run", "perplexity", "suite", "evaluate", "compare", "gate", "report",
+         "bench"]
 
 
 class Words(Case):

@@ -143,7 +143,8 @@ VerbBody prepare(CLI::App& app) {
   app.add_option("--suite", o->suite,
                  "Suite whose runs are meant: its name or digest (default: the baseline's)")
       ->type_name("SUITE");
-  app.add_option("--store", o->store, "Store of evaluations (default: $CARAT_STORE, or " + o->store + ")")
+  app.add_option("--store", o->store,
+                 "Where results are kept (default: $CARAT_STORE, else\n~/.local/state/carat/scores.sqlite)")
       ->type_name("PATH");
   return [o](Invocation& run) { return report(*o, run); };
 }

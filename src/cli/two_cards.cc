@@ -69,7 +69,7 @@ void add_two_cards_options(CLI::App& app, TwoCardsOptions& options) {
   app.add_option("--suite", options.suite, "Suite whose runs are meant: its name or digest, or its directory")
       ->type_name("SUITE");
   app.add_option("--store", options.store,
-                 "Store of evaluations (default: $CARAT_STORE, or " + options.store + ")")
+                 "Where results are kept (default: $CARAT_STORE, else\n~/.local/state/carat/scores.sqlite)")
       ->type_name("PATH");
 }
 

@@ -210,7 +210,8 @@ Result<RunTotals> run_suite(const Context& context, const Suite& suite, Subject&
     const int64_t repeats = task.kind == TaskKind::generate ? task.generation.repeats : 1;
 
     const Examination exam{inner, subject, task, check.get(), options.judge, options.seed_shift};
-    int64_t batch = subject.questions_at_once();
+    // A document may take as long as hundreds of choices: the first one tells.
+    int64_t batch = task.kind == TaskKind::perplexity ? 1 : subject.questions_at_once();
     TaskRun task_run(exam, context.progress, store, run, done, options.batch_seconds, batch, totals);
     context.progress.begin(fmt::format("{} ({} of {})", task.name, t + 1, suite.tasks().size()), "answers",
                            count * repeats);
