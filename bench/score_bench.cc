@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -22,6 +21,7 @@
 
 #include "arch/open_model.h"
 #include "base/random.h"
+#include "base/stopwatch.h"
 #include "engine/generate_batch.h"
 #include "engine/shared_prefixes.h"
 #include "score/likelihood.h"
@@ -87,9 +87,9 @@ class Bench {
     for (int64_t i = 0; i < repetitions; ++i) {
       for (Measured& c : cases_) {
         CARAT_TRY(const double before, prompt());
-        const auto start = Clock::now();
+        const Stopwatch watch;
         CARAT_TRY(const Work work, c.body());
-        c.seconds.push_back(since(start));
+        c.seconds.push_back(watch.seconds());
         CARAT_TRY(const double after, prompt());
         c.work = work;
         c.shares.push_back(static_cast<double>(work.computed) / c.seconds.back() / ((before + after) / 2));
@@ -113,7 +113,6 @@ class Bench {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
   struct Measured {
     std::string name;
     Case body;
@@ -121,9 +120,6 @@ class Bench {
     std::vector<double> seconds, shares;
   };
 
-  static double since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-  }
   static double median(std::vector<double> v) {
     std::ranges::sort(v);
     return v[v.size() / 2];
@@ -134,12 +130,12 @@ class Bench {
     Tokens tokens(512);
     for (TokenId& t : tokens) t = static_cast<TokenId>(random.next() % engine_.vocabulary());
     CARAT_TRY(const auto session, engine_.new_session());
-    const auto start = Clock::now();
+    const Stopwatch watch;
     for (int i = 0; i < 2; ++i) {
       session->truncate(0);
       CARAT_DO(session->append(context_, tokens));
     }
-    return 2 * 512 / since(start);
+    return 2 * 512 / watch.seconds();
   }
 
   const Context& context_;

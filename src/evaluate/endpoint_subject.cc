@@ -1,18 +1,14 @@
 #include "evaluate/endpoint_subject.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "base/digest.h"
+#include "base/stopwatch.h"
 #include "evaluate/prompt_logprobs.h"
 
 namespace carat {
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 /// Spaces at the end of a question belong to the answer, as in lm-evaluation-harness.
 size_t context_bytes(std::string_view prompt) {
@@ -121,10 +117,10 @@ class EndpointSubject final : public Subject {
                   std::span<Reply<GeneratedText>> replies) override {
     return endpoint_->for_each(questions.size(), [&](size_t worker, size_t i) -> Status {
       const GenerationQuestion& q = questions[i];
-      const auto start = std::chrono::steady_clock::now();
+      const Stopwatch watch;
       auto reply = endpoint_->post(
           context, worker, q.question.turns.empty() ? "completions" : "chat/completions", generation_body(q));
-      const double seconds = seconds_since(start);
+      const double seconds = watch.seconds();
       if (!reply) return take_failure(std::move(reply).error(), replies[i]);
       auto generated = read_generation(*reply);
       if (!generated) {

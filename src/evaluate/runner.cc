@@ -1,10 +1,10 @@
 #include "evaluate/runner.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
 #include "base/digest.h"
+#include "base/stopwatch.h"
 #include "cards/valid_json.h"
 #include "containers/quote.h"
 #include "evaluate/ask.h"
@@ -16,10 +16,6 @@ namespace {
 constexpr int64_t failures_in_a_row = 20;
 constexpr int64_t largest_batch = 512;
 constexpr int64_t batch_text_bytes = 8 << 20;
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 uint64_t record_key(std::string_view task, std::string_view item, int64_t repeat) {
   const std::string text = fmt::format("{}\n{}\n{}", task, repeat, item);
@@ -76,7 +72,7 @@ class TaskRun {
 
   Status flush() {
     if (pending_.empty()) return {};
-    const auto start = std::chrono::steady_clock::now();
+    const Stopwatch watch;
     std::vector<Record> records(pending_.size());
     switch (exam_.task.kind) {
       case TaskKind::choice:
@@ -95,7 +91,7 @@ class TaskRun {
       record.reason = json_text(record.reason);
     }
     CARAT_DO(store_.add(run_, records));
-    adapt(seconds_since(start));
+    adapt(watch.seconds());
     pending_.clear();
     pending_bytes_ = 0;
     return count(records);
@@ -188,7 +184,7 @@ Result<std::vector<uint64_t>> finished_keys(Store& store, int64_t run) {
 
 Result<RunTotals> run_suite(const Context& context, const Suite& suite, Subject& subject, Store& store,
                             int64_t run, const RunOptions& options) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   CARAT_TRY(const std::vector<bool> chosen, chosen_tasks(suite, options.tasks));
   CARAT_TRY(const std::vector<uint64_t> done, finished_keys(store, run));
   NotesOnly notes(context.progress);
@@ -222,7 +218,7 @@ Result<RunTotals> run_suite(const Context& context, const Suite& suite, Subject&
     CARAT_DO(task_run.flush());
     context.progress.end();
   }
-  totals.seconds = seconds_since(start);
+  totals.seconds = watch.seconds();
   return totals;
 }
 

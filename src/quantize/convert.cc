@@ -1,8 +1,7 @@
 #include "quantize/convert.h"
 
-#include <chrono>
-
 #include "arch/open_model.h"
+#include "base/stopwatch.h"
 #include "quantize/provenance.h"
 #include "quantize/stream.h"
 #include "quantize/work.h"
@@ -31,7 +30,7 @@ Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& 
                                       const std::string& directory, const ConvertOptions& options) {
   if (!options.encoding)
     return usage_error("a Hugging Face directory holds one float encoding: F32, F16 or BF16");
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   Checkpoint checkpoint = source;
   CARAT_DO(restore_sidecars(checkpoint));
   HfWriteOptions write;
@@ -49,7 +48,7 @@ Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& 
   CARAT_TRY(const Checkpoint written, open_model(directory));
   work.plan.output_bytes = written.file_bytes;
   QuantizeReport report = make_report(source, std::move(work), records);
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.seconds = watch.seconds();
   return report;
 }
 

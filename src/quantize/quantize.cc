@@ -1,10 +1,10 @@
 #include "quantize/quantize.h"
 
 #include <charconv>
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 
+#include "base/stopwatch.h"
 #include "containers/gguf.h"
 #include "quantize/provenance.h"
 #include "quantize/stream.h"
@@ -46,7 +46,7 @@ QuantizeReport make_report(const Checkpoint& checkpoint, Work work,
 
 Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkpoint,
                                 const std::string& out_path, Work work, const RunOptions& options) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch watch;
   CARAT_DO(refuse_replacing_source(checkpoint, out_path));
   std::error_code ignored;
   if (std::filesystem::is_directory(out_path, ignored))
@@ -79,7 +79,7 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
 
   QuantizeReport report = make_report(checkpoint, std::move(work), records);
   report.resumed_tensors = resumed;
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.seconds = watch.seconds();
   return report;
 }
 
