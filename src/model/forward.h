@@ -13,6 +13,7 @@
 #include "base/context.h"
 #include "kernels/kernels.h"
 #include "model/kv_view.h"
+#include "model/linear_input.h"
 #include "model/weights.h"
 
 namespace carat {
@@ -26,12 +27,13 @@ struct Model {
   const KernelTable& kernels;
   ActivationScheme scheme;
   Profile* profile = nullptr;
+  InputTap* tap = nullptr;  ///< shown what the matrices read
 };
 
 /// Work space, grown as needed and reused; n = tokens of the call, those of all segments one after another.
 struct ForwardScratch {
   std::vector<float> x;               ///< [n, width] the residual stream
-  std::vector<float> h;               ///< [n, width] normed input of a block, then its output
+  std::vector<float> h;               ///< [n, width] normed input of an attention or feed-forward, its output
   std::vector<float> q;               ///< [n, heads, head_dim]
   std::vector<float> k, v;            ///< [n, kv_heads, head_dim]
   std::vector<float> attended;        ///< [n, heads, head_dim]
@@ -55,6 +57,40 @@ struct ForwardSegment {
 /// read once either way.
 void forward(ThreadPool& pool, const Model& model, ForwardScratch& scratch,
              std::span<const ForwardSegment> segments, float* hidden);
+
+/// The parts of forward(), for whoever holds the residual stream x of many sequences himself and goes through
+/// them layer by layer, with the weights of one layer at a time: begin_forward() for the segments of a call,
+/// embed(), forward_layer() for each layer in turn, or its four steps one by one, final_norm().
+/// model.weights.layers may be empty then. Where all layers but the present one are done with a sequence,
+/// the views in segment.kv may all be of the same memory.
+
+/// Makes room in `scratch` and computes the rotations of the segments' positions. Valid until the next call.
+void begin_forward(ThreadPool& pool, const ModelConfig& config, std::span<const ForwardSegment> segments,
+                   ForwardScratch& scratch);
+/// x[n, width] = the embeddings of the tokens.
+void embed(ThreadPool& pool, const Weights& weights, std::span<const ForwardSegment> segments, float* x);
+/// Layer `layer` with weights w: x is [n, width], and [n, width] after it; or, where only kept tokens matter
+/// any more (`kept_only`), [kept, width]. Returns n or kept.
+int64_t forward_layer(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer,
+                      std::span<const ForwardSegment> segments, bool kept_only, float* x,
+                      ForwardScratch& scratch);
+/// out[rows, width] = norm(x), what output_logits() takes.
+void final_norm(ThreadPool& pool, const Model& model, const float* x, int64_t rows, float* out);
+
+/// The steps of a layer. First: scratch.attended[rows, heads, head_dim] = attention(q, k, v of norm(x)), keys
+/// and values appended to the caches. Returns rows, n or kept; with kept_only, x becomes [kept, width].
+int64_t layer_attention(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer,
+                        std::span<const ForwardSegment> segments, bool kept_only, float* x,
+                        ForwardScratch& scratch);
+/// x += attention_output(scratch.attended)
+void layer_attention_output(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer,
+                            int64_t rows, float* x, ForwardScratch& scratch);
+/// scratch.gate[rows, feed_forward] = silu(gate(norm(x))) * up(norm(x))
+void layer_gated(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
+                 const float* x, ForwardScratch& scratch);
+/// x += down(scratch.gate)
+void layer_down(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
+                float* x, ForwardScratch& scratch);
 
 /// logits[rows, vocabulary] of hidden states [rows, width].
 void output_logits(ThreadPool& pool, const Model& model, const float* hidden, int64_t rows, float* logits);

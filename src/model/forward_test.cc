@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "model/testing/random_model.h"
 #include "model/testing/reference_forward.h"
@@ -203,18 +204,172 @@ TEST(Forward, SequencesTogetherHaveTheBitsOfEachAlone) {
   }
 }
 
-TEST(Weights, ReadsMappedTensorsInPlace) {
-  class Mapped final : public TensorData {
-   public:
-    explicit Mapped(std::vector<uint8_t> bytes) : bytes_(std::move(bytes)) {}
-    Status read_bytes(int64_t, int64_t, uint8_t*) const override {
-      return error(Code::internal, "a mapped matrix was copied");
-    }
-    Bytes mapped() const override { return bytes_; }
+/// Keeps a copy of all that is shown.
+class Recorder final : public InputTap {
+ public:
+  void input(int64_t layer, LinearInput input, const float* x, int64_t tokens, int64_t columns) override {
+    std::vector<float>& seen = inputs[{layer, input}];
+    seen.insert(seen.end(), x, x + tokens * columns);
+  }
+  std::map<std::pair<int64_t, LinearInput>, std::vector<float>> inputs;
+};
 
-   private:
-    std::vector<uint8_t> bytes_;
-  };
+TEST(Forward, LayerByLayerOverManySequencesHasTheBitsOfForward) {
+  for (RandomModel m : testing::model_variants()) {
+    m.encoding = find_encoding("BF16");
+    const Checkpoint checkpoint = testing::random_model(m);
+    const Weights weights = load(checkpoint);
+    const ModelConfig& c = weights.config;
+    ThreadPool pool(2);
+    Cancellation cancellation;
+    Progress progress;
+    const Context context{pool, cancellation, progress};
+    const int64_t n = 40;
+    std::vector<Sequence> sequences;
+    for (uint64_t i = 0; i < 3; ++i) sequences.emplace_back(c, random_tokens(n, m.vocabulary, i));
+
+    ForwardScratch scratch;
+    Recorder whole, stepwise;
+    Model model{weights, **default_kernel_table(), ActivationScheme::float32, nullptr, &whole};
+    std::vector<float> expected(3 * n * c.width), logits(n * c.vocabulary);
+    for (size_t i = 0; i < 3; ++i) {
+      const ForwardSegment segment = sequences[i].segment(0, n, n);
+      float* hidden = expected.data() + i * n * c.width;
+      forward(pool, model, scratch, {&segment, 1}, hidden);
+      output_logits(pool, model, hidden, n, logits.data());
+    }
+
+    // One layer at a time, its weights loaded for it alone, and one cache for everything.
+    const auto outer = load_outer_weights(context, checkpoint);
+    ASSERT_TRUE(outer.ok());
+    EXPECT_TRUE(outer->layers.empty());
+    const Model part{*outer, **default_kernel_table(), ActivationScheme::float32, nullptr, &stepwise};
+    std::vector<float> x(3 * n * c.width);
+    const auto call = [&](size_t i) {
+      ForwardSegment segment = sequences[i].segment(0, n, n);
+      segment.kv = sequences[0].kv;
+      return segment;
+    };
+    for (size_t i = 0; i < 3; ++i) {
+      const ForwardSegment segment = call(i);
+      embed(pool, *outer, {&segment, 1}, x.data() + i * n * c.width);
+    }
+    for (int64_t l = 0; l < c.layers; ++l) {
+      const auto layer = load_layer(context, checkpoint, c, l);
+      ASSERT_TRUE(layer.ok());
+      for (size_t i = 0; i < 3; ++i) {
+        const ForwardSegment segment = call(i);
+        begin_forward(pool, c, {&segment, 1}, scratch);
+        EXPECT_EQ(forward_layer(pool, part, layer->weights(), l, {&segment, 1}, false,
+                                x.data() + i * n * c.width, scratch),
+                  n);
+      }
+    }
+    final_norm(pool, part, x.data(), 3 * n, x.data());
+    EXPECT_EQ(x, expected) << description(m);
+
+    stepwise.input(0, LinearInput::output, x.data(), 3 * n, c.width);
+    EXPECT_EQ(stepwise.inputs, whole.inputs) << description(m);
+    ASSERT_EQ(whole.inputs.size(), static_cast<size_t>(4 * c.layers + 1));
+    for (const auto& [key, values] : whole.inputs)
+      EXPECT_EQ(static_cast<int64_t>(values.size()), 3 * n * input_columns(c, key.second));
+  }
+}
+
+TEST(Forward, TapsSeeWhatTheMatricesRead) {
+  // The one product that can be computed from outside: of the output matrix, and of q through its norm.
+  const RandomModel m;
+  const Checkpoint checkpoint = testing::random_model(m);
+  const Weights weights = load(checkpoint);
+  Recorder recorder;
+  const Model model{weights, **default_kernel_table(), ActivationScheme::float32, nullptr, &recorder};
+  ThreadPool pool(1);
+  const Sequence sequence(weights.config, random_tokens(5, m.vocabulary, 3));
+  const ForwardSegment segment = sequence.segment(0, 5, 5);
+  ForwardScratch scratch;
+  std::vector<float> hidden(5 * m.width);
+  forward(pool, model, scratch, {&segment, 1}, hidden.data());
+
+  // scratch.gate still holds the input of the last layer's down.
+  const auto& down = recorder.inputs[{m.layers - 1, LinearInput::down}];
+  EXPECT_EQ(down, std::vector<float>(scratch.gate.begin(), scratch.gate.begin() + 5 * m.feed_forward));
+  std::vector<float> x(5 * m.width), normed(5 * m.width);
+  embed(pool, weights, {&segment, 1}, x.data());
+  rms_norm(model.kernels, x.data(), weights.layers[0].attention_norm.data(), weights.config.norm_epsilon, 5,
+           m.width, normed.data());
+  const auto first = std::pair<int64_t, LinearInput>{0, LinearInput::attention};
+  EXPECT_EQ(recorder.inputs[first], normed);
+}
+
+TEST(LinearInputs, NameEveryMatrixOnce) {
+  for (const RandomModel& m : testing::model_variants()) {
+    const Checkpoint checkpoint = testing::random_model(m);
+    const Weights weights = load(checkpoint);
+    const ModelConfig& c = weights.config;
+    std::map<std::string, int> seen;
+    const auto look = [&](LinearInput input, int64_t layer) {
+      for (const std::string& name : reader_names(c, input, layer)) {
+        ++seen[name];
+        ASSERT_NE(checkpoint.find(name), nullptr) << name;
+        EXPECT_EQ(checkpoint.find(name)->columns(), input_columns(c, input)) << name;
+      }
+    };
+    for (int64_t l = 0; l < c.layers; ++l)
+      for (const LinearInput input : layer_inputs) look(input, l);
+    look(LinearInput::output, 0);
+    for (const Tensor& t : checkpoint.tensors) {
+      const bool read = t.shape.size() == 2 && (t.name != "token_embd.weight" || c.tied_embeddings);
+      EXPECT_EQ(seen[t.name], read ? 1 : 0) << t.name;
+    }
+  }
+}
+
+/// A tensor in memory that says it is mapped.
+class Mapped final : public TensorData {
+ public:
+  explicit Mapped(std::vector<uint8_t> bytes) : bytes_(std::move(bytes)) {}
+  Status read_bytes(int64_t, int64_t, uint8_t*) const override {
+    return error(Code::internal, "a mapped matrix was copied");
+  }
+  Bytes mapped() const override { return bytes_; }
+  void release(int64_t first, int64_t count) const override { released += count - first; }
+
+  mutable int64_t released = 0;
+
+ private:
+  std::vector<uint8_t> bytes_;
+};
+
+TEST(Weights, OfOneLayerAreReleasedWithIt) {
+  Checkpoint checkpoint = testing::random_model({});
+  std::vector<std::shared_ptr<Mapped>> of_layer, others;
+  for (Tensor& t : checkpoint.tensors) {
+    if (t.shape.size() != 2) continue;
+    std::vector<uint8_t> bytes(t.bytes());
+    ASSERT_TRUE(t.data->read_bytes(0, t.rows(), bytes.data()).ok());
+    const auto mapped = std::make_shared<Mapped>(std::move(bytes));
+    (t.name.starts_with("blk.1.") ? of_layer : others).push_back(mapped);
+    t.data = mapped;
+  }
+  ThreadPool pool(1);
+  Cancellation cancellation;
+  Progress progress;
+  const Context context{pool, cancellation, progress};
+  const auto outer = load_outer_weights(context, checkpoint);
+  ASSERT_TRUE(outer.ok());
+  {
+    const auto layer = load_layer(context, checkpoint, outer->config, 1);
+    ASSERT_TRUE(layer.ok());
+    const LayerWeights& w = layer->weights();
+    EXPECT_EQ(w.down.data, checkpoint.find("blk.1.ffn_down.weight")->data->mapped().data());
+    for (const auto& tensor : of_layer) EXPECT_EQ(tensor->released, 0);
+  }
+  ASSERT_EQ(of_layer.size(), 7u);
+  for (const auto& tensor : of_layer) EXPECT_GT(tensor->released, 0);
+  for (const auto& tensor : others) EXPECT_EQ(tensor->released, 0);
+}
+
+TEST(Weights, ReadsMappedTensorsInPlace) {
   Checkpoint checkpoint = testing::random_model({});
   const uint8_t* expected = nullptr;
   for (Tensor& t : checkpoint.tensors) {

@@ -30,6 +30,12 @@ struct LayerWeights {
   Place place = Place::cpu;
 };
 
+/// What views point into.
+struct WeightStorage {
+  std::vector<Tensor> mapped;                     ///< keeps their files open
+  std::vector<std::unique_ptr<uint8_t[]>> owned;  ///< what was not mapped
+};
+
 /// Movable; views stay valid.
 struct Weights {
   ModelConfig config;
@@ -37,14 +43,34 @@ struct Weights {
   std::vector<LayerWeights> layers;
   std::vector<float> output_norm;  ///< [width]
   WeightView output;               ///< [vocabulary, width]; the embedding where they are tied
-
-  std::vector<std::shared_ptr<const TensorData>> mapped;  ///< keeps the views' files open
-  std::vector<std::unique_ptr<uint8_t[]>> owned;          ///< what was not mapped
+  WeightStorage storage;
 };
 
 /// Errors: those of read_model_config (which refuses a checkpoint whose tensors do not fit, or that has
 /// others in the path from tokens to logits); value heads of another size than key heads; reading;
 /// interruption.
 Result<Weights> load_weights(const Context& context, const Checkpoint& checkpoint);
+
+/// The same without the layers, for models larger than memory: `layers` is empty, and load_layer() gives one.
+Result<Weights> load_outer_weights(const Context& context, const Checkpoint& checkpoint);
+
+/// The weights of one layer. Movable; the system may have the memory of what is mapped when it is destroyed.
+class LoadedLayer {
+ public:
+  LoadedLayer(LayerWeights weights, WeightStorage storage)
+      : weights_(std::move(weights)), storage_(std::move(storage)) {}
+  ~LoadedLayer();
+  LoadedLayer(LoadedLayer&&) = default;
+  LoadedLayer& operator=(LoadedLayer&&) = delete;
+
+  const LayerWeights& weights() const { return weights_; }
+
+ private:
+  LayerWeights weights_;
+  WeightStorage storage_;
+};
+/// `config` is what read_model_config() says of the checkpoint; layer < config.layers.
+Result<LoadedLayer> load_layer(const Context& context, const Checkpoint& checkpoint,
+                               const ModelConfig& config, int64_t layer);
 
 }  // namespace carat
