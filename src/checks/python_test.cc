@@ -180,6 +180,22 @@ TEST_F(Sandbox, HasNoNetworkAndNoPrivileges) {
   EXPECT_TRUE(r->report == "1000 2" || r->report == "init stays 1000 2") << r->report;
 }
 
+// Were it in the process group of the program that judges, the signal would end that one too.
+TEST_F(Sandbox, SignalsNobodyOutside) {
+  const auto r = run("import os\nif os.getpgrp() == 0: os.write(3, b'with others')\nelse: os.kill(0, 9)");
+  EXPECT_EQ(r->report, "");
+  EXPECT_EQ(r->end, SandboxRun::End::killed);
+}
+
+TEST_F(Sandbox, HasNoMemoryThatIsNotCounted) {
+  const auto r =
+      run("import os, ctypes\nc = ctypes.CDLL(None)\n"
+          "try:\n  os.memfd_create('x')\n  os.write(3, b'file ')\nexcept OSError: pass\n"
+          "for call in [lambda: c.shmget(0, ctypes.c_size_t(1 << 20), 0o1600), lambda: c.msgget(0, 0o1600),\n"
+          "             lambda: c.semget(0, 1, 0o1600)]:\n  os.write(3, b'%d ' % call())");
+  EXPECT_EQ(r->report, "-1 -1 -1 ");
+}
+
 TEST_F(Sandbox, LeavesNoProcessAndHearsOfCancellation) {
   TestContext test;
   test.cancellation.request();

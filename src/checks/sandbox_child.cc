@@ -161,14 +161,20 @@ constexpr uint32_t kArchitecture = AUDIT_ARCH_X86_64;
 constexpr uint32_t kArchitecture = AUDIT_ARCH_AARCH64;
 #endif
 
-// New processes, sockets beyond pairs, and what parts of the kernel have been attacked through. Name spaces
-// and missing privileges already forbid most of it; this is the second lock.
+// New processes, sockets beyond pairs, memory that no limit counts (it belongs to no process, or to a file
+// that is in no directory), and what parts of the kernel have been attacked through. Name spaces and missing
+// privileges already forbid most of it; this is the second lock.
 constexpr int kForbidden[] = {
 #if defined(__x86_64__)
     SYS_fork,
     SYS_vfork,
 #endif
     SYS_socket,
+    SYS_memfd_create,
+    SYS_shmget,
+    SYS_msgget,
+    SYS_semget,
+    SYS_mq_open,
     SYS_ptrace,
     SYS_process_vm_readv,
     SYS_process_vm_writev,
@@ -296,6 +302,8 @@ uint64_t clone_flags() {
 
 void run_child(const Plan& plan) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // A signal to one's process group does not stop at the border of a name space.
+  if (setsid() < 0) fail(plan, map_users);
   const bool mapped = write_file("/proc/self/setgroups", "deny") &&
                       write_file("/proc/self/uid_map", plan.uid_map) &&
                       write_file("/proc/self/gid_map", plan.gid_map);

@@ -72,7 +72,7 @@ Status ask_choices(const Examination& exam, std::span<const Work> work, std::spa
       values.push_back(reply.value);
       record.prompt_tokens += reply.value.prompt_tokens + reply.value.tokens;
     }
-    const ChoiceScore score = score_choice(item, values);
+    const ChoiceScore score = score_choice(item, exam.task.delimiter.size(), values);
     record.metrics = score.metrics;
     if (item.choices.size() > 1) record.answer = cut_text(item.choices[score.chosen]);
   }

@@ -89,6 +89,7 @@ class TaskRun {
     for (Record& record : records) {
       record.answer = json_text(record.answer);
       record.reason = json_text(record.reason);
+      put_first(record);
     }
     CARAT_DO(store_.add(run_, records));
     adapt(watch.seconds());
@@ -98,6 +99,14 @@ class TaskRun {
   }
 
  private:
+  /// The metrics that the task names come first, in its order: the first of a record is the one that counts.
+  void put_first(Record& record) const {
+    const auto place = [&](const std::pair<std::string, double>& metric) {
+      return std::ranges::find(exam_.task.metrics, metric.first) - exam_.task.metrics.begin();
+    };
+    std::ranges::stable_sort(record.metrics, {}, place);
+  }
+
   /// The next batch is to take batch_seconds_, as far as this one tells.
   void adapt(double seconds) {
     const int64_t n = static_cast<int64_t>(pending_.size());
@@ -117,7 +126,8 @@ class TaskRun {
       totals_.generated_tokens += record.generated_tokens;
       failed_in_a_row_ = record.outcome == Outcome::failed ? failed_in_a_row_ + 1 : 0;
       if (record.outcome == Outcome::scored && !record.metrics.empty()) {
-        sum_ += record.weight * metric_of(record);
+        sum_ += record.weight * record.metrics[0].second;
+        shown_metric_ = record.metrics[0].first;
         weight_ += record.weight;
       }
       if (failed_in_a_row_ >= failures_in_a_row)
@@ -130,15 +140,6 @@ class TaskRun {
         weight_ > 0 ? fmt::format("{} {:.3f}", shown_metric_, sum_ / weight_) : std::string();
     progress_.update(finished_, mean);
     return {};
-  }
-
-  /// The first metric the task names, else the record's first.
-  double metric_of(const Record& record) {
-    const std::string& wanted = exam_.task.metrics.empty() ? record.metrics[0].first : exam_.task.metrics[0];
-    const auto found = std::ranges::find(record.metrics, wanted, &std::pair<std::string, double>::first);
-    const auto& shown = found == record.metrics.end() ? record.metrics[0] : *found;
-    shown_metric_ = shown.first;
-    return shown.second;
   }
 
   const Examination exam_;

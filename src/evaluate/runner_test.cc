@@ -114,6 +114,16 @@ TEST_F(RunnerTest, ChoicesAreJudgedAndKept) {
   EXPECT_DOUBLE_EQ(card.scores[0].value.mean, 0.25);
 }
 
+// What a gate looks at where its rule names no metric.
+TEST_F(RunnerTest, TheMetricsOfTheTaskComeFirstInARecord) {
+  add_choices(1);
+  suite_.all_tasks[0].metrics = {"gold_nll", "acc_norm"};
+  good_run();
+  std::vector<std::string> names;
+  for (const auto& [name, value] : records().at(0).metrics) names.push_back(name);
+  EXPECT_EQ(names, (std::vector<std::string>{"gold_nll", "acc_norm", "acc", "acc_chars", "chance"}));
+}
+
 TEST_F(RunnerTest, NothingIsAskedTwice) {
   add_choices(50);
   RunOptions some;

@@ -57,6 +57,8 @@ json::object to_json(const Task& task) {
                    {"dimension", task.dimension},
                    {"kind", std::string(name_of(task.kind))},
                    {"metrics", array_of(task.metrics)}};
+  // Lengths do not count it. Left out where it is the usual one, so that older digests stay.
+  if (task.kind == TaskKind::choice && task.delimiter != Task().delimiter) out["delimiter"] = task.delimiter;
   if (task.kind != TaskKind::generate) return out;
   out["check"] = task.check;
   out["check_with"] = task.check_with;

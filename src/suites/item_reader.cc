@@ -208,7 +208,7 @@ Status ItemReader::read_choice(const json::object& fields, Item& item) const {
   } else {
     CARAT_TRY(item.gold, gold_of(*gold, from_template, choices));
   }
-  for (const std::string& choice : choices) item.choices.push_back(task_->delimiter + choice);
+  for (const std::string& choice : choices) item.choices.push_back(task_->task.delimiter + choice);
   for (const std::string& metric : task_->task.metrics) {
     const bool one = metric == "greedy", several = metric != "greedy" && metric != "gold_nll";
     if ((one && item.choices.size() > 1) || (several && item.choices.size() < 2))
@@ -295,13 +295,13 @@ Result<std::string> ItemReader::example(const Line& line, std::string_view text)
   std::string out = choice ? item.contexts[std::min(gold, item.contexts.size() - 1)] : item.prompt;
   if (task_->few_shot->answer) {
     CARAT_TRY(const std::string answer, task_->few_shot->answer->render(line.raw, text));
-    return out + task_->delimiter + answer;
+    return out + task_->task.delimiter + answer;
   }
   if (choice) return out + item.choices[gold];
   const json::value* answer = field_of(line.fields, "answer");
   const auto answer_text = answer ? text_of(*answer) : std::nullopt;
   if (!answer_text) return bad_data("an example needs 'answer', a text, or few_shot.answer a template");
-  return out + task_->delimiter + *answer_text;
+  return out + task_->task.delimiter + *answer_text;
 }
 
 Status ItemReader::read_examples(const std::string& path) {

@@ -41,6 +41,7 @@ struct Task {
   std::string dimension;  ///< what it is about: "knowledge", "arithmetic", "tools"; slices are within one
   TaskKind kind = TaskKind::choice;
   std::vector<std::string> metrics;  ///< the first is the one that is gated by default
+  std::string delimiter = " ";       ///< what each choice begins with; no part of its length
   GenerationSettings generation;
   std::string check;        ///< name of a check; empty unless kind is generate
   json::object check_with;  ///< its settings
@@ -60,8 +61,7 @@ struct Item {
   std::string text;  ///< perplexity: the document
 
   std::vector<std::string> contexts;  ///< choice: one for all choices, or one for each
-  /// choice: continuations, with the space they begin with. What is divided by a choice's length (acc_norm)
-  /// counts from the first byte after that space, as lm-evaluation-harness does.
+  /// choice: continuations, with the task's delimiter before each
   std::vector<std::string> choices;
   int64_t gold = -1;  ///< choice: the right one
 

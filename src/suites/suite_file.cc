@@ -199,7 +199,7 @@ class Reader {
     CARAT_TRY(auto cluster_by, table.text("cluster_by"));
     CARAT_TRY(auto delimiter, table.text("delimiter"));
     out.cluster_by = cluster_by.value_or("");
-    if (delimiter) out.delimiter = *delimiter;
+    if (delimiter) out.task.delimiter = *delimiter;
     if (out.files.empty() == !generate)
       return table.mistake({}, "needs either 'items', a JSONL file, or 'generate', a table");
     for (const std::string& file : out.files)

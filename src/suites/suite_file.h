@@ -35,7 +35,6 @@ struct TaskFile {
   std::vector<std::string> files;  ///< JSONL, relative to the suite; none where items are generated
   std::optional<LongContext> generated;
   std::vector<FieldForm> forms;
-  std::string delimiter = " ";           ///< between context and continuation
   std::optional<ItemTemplate> preamble;  ///< begins the prompt, before the examples
   std::optional<FewShot> few_shot;
   std::vector<std::string> slice_by;

@@ -272,6 +272,17 @@ name = "renamed"
   EXPECT_EQ(other.digest(), digest);
 }
 
+// The same prompts, and other lengths to divide by.
+TEST(SuiteDigest, TellsADelimiterFromASpaceInTheChoices) {
+  SuiteDirectory d;
+  const std::string task = "[[task]]\nname = \"c\"\nkind = \"choice\"\nitems = \"i.jsonl\"\n";
+  d.tasks(task).file("i.jsonl", R"({"context": "1", "choices": ["a", "b"], "gold": 0})");
+  const std::string digest = d.digest();
+  d.tasks(task + "delimiter = \"\"\n")
+      .file("i.jsonl", R"({"context": "1", "choices": [" a", " b"], "gold": 0})");
+  EXPECT_NE(d.digest(), digest);
+}
+
 TEST(SuiteDigest, ChangesWithEveryThingThatMatters) {
   SuiteDirectory d;
   d.tasks(std::string(kTask)).file("i.jsonl", kLine);
