@@ -1,0 +1,73 @@
+#include "stats/gram.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "base/random.h"
+#include "kernels/kernels.h"
+
+namespace carat {
+namespace {
+
+std::vector<float> random_activations(int64_t tokens, int64_t columns) {
+  Random random(7);
+  std::vector<float> x(tokens * columns);
+  for (float& v : x) v = static_cast<float>(random.normal());
+  return x;
+}
+
+TEST(Gram, IsTheSumOfOuterProducts) {
+  ThreadPool pool(2);
+  for (const int64_t columns : {1, 15, 16, 70, 129}) {
+    for (const int64_t tokens : {1, 33, 300, static_cast<int>(kGramTokens) + 5}) {
+      const auto x = random_activations(tokens, columns);
+      std::vector<float> h(columns * columns, 1);
+      accumulate_gram(pool, **default_kernel_table(), x.data(), tokens, columns, h.data());
+      for (int64_t i = 0; i < columns; ++i) {
+        for (int64_t j = 0; j < columns; ++j) {
+          double expected = 1, scale = 1;
+          for (int64_t t = 0; t < tokens && j <= i; ++t) {
+            const double product = double{x[t * columns + i]} * x[t * columns + j];
+            expected += product;
+            scale += std::abs(product);
+          }
+          ASSERT_NEAR(h[i * columns + j], expected, 1e-6 * scale) << columns << ", " << i << ", " << j;
+        }
+      }
+    }
+  }
+}
+
+TEST(Gram, SameBitsForAnyThreadsAndWholeBlocks) {
+  const int64_t columns = 100, tokens = 2 * kGramTokens + 77;
+  const auto x = random_activations(tokens, columns);
+  const KernelTable& kernels = **default_kernel_table();
+  const auto gram = [&](int threads, int64_t at_once) {
+    ThreadPool pool(threads);
+    std::vector<float> h(columns * columns);
+    for (int64_t t = 0; t < tokens; t += at_once)
+      accumulate_gram(pool, kernels, x.data() + t * columns, std::min(at_once, tokens - t), columns,
+                      h.data());
+    return h;
+  };
+  const auto all = gram(1, tokens);
+  EXPECT_EQ(gram(3, tokens), all);
+  EXPECT_EQ(gram(2, kGramTokens), all);
+}
+
+TEST(Gram, MirrorsTheLowerTriangle) {
+  ThreadPool pool(2);
+  const int64_t columns = 150;
+  std::vector<float> h(columns * columns);
+  for (int64_t i = 0; i < columns; ++i)
+    for (int64_t j = 0; j <= i; ++j) h[i * columns + j] = static_cast<float>(1000 * i + j);
+  mirror_gram(pool, h.data(), columns);
+  for (int64_t i = 0; i < columns; ++i)
+    for (int64_t j = 0; j < columns; ++j)
+      ASSERT_EQ(h[i * columns + j], static_cast<float>(1000 * std::max(i, j) + std::min(i, j)));
+}
+
+}  // namespace
+}  // namespace carat
