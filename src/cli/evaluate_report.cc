@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "cli/format.h"
 
@@ -70,6 +71,12 @@ std::string scores_text(const Scorecard& card, const std::vector<Task>* tasks) {
   return out;
 }
 
+std::optional<uint64_t> bytes_at(const json::object& object, std::string_view key) {
+  const json::value* value = object.if_contains(key);
+  if (!value || !value->is_int64() || value->get_int64() < 0) return std::nullopt;
+  return static_cast<uint64_t>(value->get_int64());
+}
+
 std::string performance_text(const json::object& performance) {
   std::string out;
   const auto milliseconds = [&](std::string_view key, std::string_view label) {
@@ -94,9 +101,14 @@ std::string performance_text(const json::object& performance) {
     out += fmt::format("{:<22} {} answers in {}, {} tokens/s\n", "this session",
                        static_cast<int64_t>(figure("answers")), human_duration(figure("seconds")),
                        human_count(figure("tokens_per_second")));
-  if (const json::value* peak = performance.if_contains("peak_memory_bytes"); peak && peak->is_int64())
-    out += fmt::format("{:<22} {}\n", "memory at its peak",
-                       human_bytes(static_cast<uint64_t>(std::max<int64_t>(0, peak->get_int64()))));
+  if (const auto peak = bytes_at(performance, "peak_memory_bytes"))
+    out += fmt::format("{:<22} {}\n", "memory at its peak", human_bytes(*peak));
+  const json::object* plan = json_object(performance.if_contains("planned_memory"));
+  const auto total = plan ? bytes_at(*plan, "total_bytes") : std::nullopt;
+  const auto caches = plan ? bytes_at(*plan, "keys_and_values_bytes") : std::nullopt;
+  if (total && caches)
+    out += fmt::format("{:<22} {} where all sequences fill the context ({} of it keys and values)\n",
+                       "memory predicted", human_bytes(*total), human_bytes(*caches));
   return out;
 }
 

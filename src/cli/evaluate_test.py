@@ -78,6 +78,10 @@ class LocalModel(Suites):
         self.assertEqual(self.score(card, "words", "acc", "kind=0")["items"], 6)
         self.assertEqual(self.score(card, "words", "chance")["mean"], 0.25)
         self.assertGreater(card["performance"]["first_token_seconds"]["p50"], 0)
+        plan, peak = card["performance"]["planned_memory"], card["performance"]["peak_memory_bytes"]
+        self.assertEqual(plan["total_bytes"], sum(plan[k] for k in ("weights_bytes", "keys_and_values_bytes",
+                                                                    "work_space_bytes")))
+        self.assertGreater(peak, plan["weights_bytes"])
         for key in ("carat_version", "threads", "hardware", "date", "kernels", "file"):
             self.assertIn(key, card["provenance"])
         with open(exported) as f:
@@ -88,6 +92,7 @@ class LocalModel(Suites):
         self.assertEqual(self.evaluate("--list")["runs"][0]["variant"], "tiny")
         text = carat("evaluate", "--show", "tiny", "--store", self.store).stdout
         self.assertIn("kind=1", text)
+        self.assertIn("memory predicted", text)
         self.assertIn("tiny", carat("evaluate", "--list", "--store", self.store).stdout)
 
     def test_the_same_answers_whatever_threads_and_batches(self):
@@ -361,6 +366,7 @@ class Endpoints(Suites):
         self.assertEqual(self.score(card, "chat", "reasoning_bytes")["mean"], 4)
         self.assertGreater(card["performance"]["answer_seconds"]["p50"], 0)
         self.assertNotIn("first_token_seconds", card["performance"])
+        self.assertNotIn("planned_memory", card["performance"])
         chat = next(b for p, b in self.server.requests if p == "/v1/chat/completions")
         self.assertEqual((chat["model"], chat["temperature"]), ("tiny", 0))
 

@@ -33,6 +33,8 @@ Scorecard begin_card(const Context& context, const Suite& suite, const Subject& 
   card.provenance["threads"] = context.pool.threads();
   card.provenance["hardware"] = hardware();
   card.provenance["date"] = utc_now();
+  if (json::object plan = subject.planned_memory(); !plan.empty())
+    card.performance["planned_memory"] = std::move(plan);
   return card;
 }
 
@@ -61,7 +63,7 @@ Status complete_card(const Suite& suite, Store& store, int64_t run, const RunTot
   card.scores = sums.scores(dimensions);
   card.complete = finished == wanted;
 
-  card.performance = latencies.to_json();
+  for (auto& [name, figures] : latencies.to_json()) card.performance[name] = std::move(figures);
   card.performance["peak_memory_bytes"] = peak_memory();
   card.performance["last_session"] = json::object{
       {"answers", totals.records},

@@ -6,6 +6,7 @@
 #include "engine/chat.h"
 #include "engine/generate_batch.h"
 #include "evaluate/machine.h"
+#include "evaluate/memory_plan.h"
 #include "score/likelihood.h"
 #include "score/text_loss.h"
 #include "text/chat_template.h"
@@ -41,6 +42,7 @@ class EngineSubject final : public Subject {
   const Variant& variant() const override { return variant_; }
   const json::object& provenance() const override { return provenance_; }
   int64_t file_bytes() const override { return static_cast<int64_t>(engine_->checkpoint().file_bytes); }
+  json::object planned_memory() const override { return plan_.to_json(); }
   int64_t questions_at_once() const override { return options_.sequences_at_once; }
 
  private:
@@ -54,6 +56,7 @@ class EngineSubject final : public Subject {
   bool template_shows_tools_ = false;
   Variant variant_;
   json::object provenance_;
+  MemoryPlan plan_;
 };
 
 Status EngineSubject::start(const Context& context) {
@@ -80,7 +83,12 @@ Status EngineSubject::start(const Context& context) {
                  {"kernels", isa_name(isa)},
                  {"threads", context.pool.threads()},
                  {"sequences_at_once", options_.sequences_at_once}};
-  if (options_.reference) provenance_["reference"] = options_.reference->checkpoint().source;
+  CARAT_TRY(plan_, plan_memory(*engine_, options_.sequences_at_once, GenerateBatchOptions().kv_bytes));
+  if (options_.reference) {
+    provenance_["reference"] = options_.reference->checkpoint().source;
+    CARAT_TRY(const MemoryPlan beside, plan_memory(*options_.reference, 1, GenerateBatchOptions().kv_bytes));
+    plan_ += beside;
+  }
   return {};
 }
 

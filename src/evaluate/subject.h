@@ -100,6 +100,8 @@ class Subject {
   /// What the card should know besides: versions, kernels, metadata of the file.
   virtual const json::object& provenance() const = 0;
   virtual int64_t file_bytes() const = 0;  ///< 0 where unknown
+  /// MemoryPlan as JSON; empty where the memory is another program's.
+  virtual json::object planned_memory() const { return {}; }
   /// Questions worth asking at once at first; the runner finds its own measure from there.
   virtual int64_t questions_at_once() const = 0;
 };

@@ -236,6 +236,11 @@ Markup latency_section(const Evidence& e) {
   for (const std::string& key : distributions) out += latency_table(e, key);
   if (has_others) out += matrix_table(e, side_by_side(others), "speed and memory");
   if (out.empty()) return out;
+  const auto has_plan = [](const Scorecard* card) { return card->performance.contains("planned_memory"); };
+  if (std::ranges::any_of(e.cards, has_plan))
+    out += Markup(
+        "<p class=\"soft\">planned_memory is predicted: weights, keys and values of all sequences with their "
+        "contexts full, and work space. peak_memory_bytes was measured on the questions asked.</p>");
   return markup("<section><h2>Latency, throughput, memory</h2>{}</section>", out);
 }
 

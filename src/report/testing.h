@@ -51,10 +51,13 @@ inline ReportInput make_report_input(const ReportShape& shape) {
     json::object figures;
     for (const char* p : {"p50", "p90", "p95", "p99", "mean"}) figures[p] = draw(0.05, 0.2);
     figures["answers"] = 240;
-    card.performance = {{"first_token_seconds", figures},
-                        {"answer_seconds", figures},
-                        {"formulas", {{"first_token_seconds", "first token - prompt begun"}}},
-                        {"peak_memory_bytes", 512'000'000}};
+    card.performance = {
+        {"first_token_seconds", figures},
+        {"answer_seconds", figures},
+        {"formulas", {{"first_token_seconds", "first token - prompt begun"}}},
+        {"peak_memory_bytes", 512'000'000},
+        {"planned_memory",
+         {{"weights_bytes", card.file_bytes}, {"total_bytes", card.file_bytes + 94'000'000}}}};
   };
   const auto task_name = [&](size_t t) {
     return t < std::size(kTasks) ? std::string(kTasks[t]) : fmt::format("task {}", t);
