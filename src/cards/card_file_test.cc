@@ -63,6 +63,9 @@ TEST(Settings, what_differs_is_named_by_its_path) {
   EXPECT_EQ(differences[0].member, "model");
   EXPECT_EQ(differences[2].member, "sampling.temperature");
   EXPECT_EQ(differences[2].first, "-");
+  b = a;
+  b.settings = {};
+  EXPECT_EQ(differing_settings(a, b).size(), a.settings.size());
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ using Leaves = std::map<std::string, std::string>;
 /// Depth is bounded by what parse_json takes.
 void collect(const json::value& value, const std::string& path, Leaves& leaves) {
   const auto* object = value.if_object();
-  if (object && !object->empty()) {
+  if (object && (!object->empty() || path.empty())) {
     for (const auto& [key, item] : *object)
       collect(item, path.empty() ? std::string(key) : path + "." + std::string(key), leaves);
   } else if (const auto* text = value.if_string()) {

@@ -7,6 +7,7 @@
 
 #include "arch/open_model.h"
 #include "cards/card_file.h"
+#include "cli/card_options.h"
 #include "cli/checks.h"
 #include "cli/evaluate_report.h"
 #include "cli/machine_notes.h"
@@ -83,7 +84,7 @@ Result<Candidate> open_candidate(const Options& o, Invocation& run) {
   if (o.at_once > 0) options.sequences_at_once = o.at_once;
   if (!o.reference.empty()) {
     CARAT_TRY(options.reference, load(run, o.reference, o, KvEncoding::f16));
-    CARAT_TRY(candidate.reference_digest, model_digest(run.context, options.reference->checkpoint()));
+    CARAT_TRY(candidate.reference_digest, model_digest(run.context, options.reference->checkpoint().files));
   }
   CARAT_TRY(auto engine, load(run, o.model, o, o.kv));
   CARAT_TRY(candidate.subject, make_engine_subject(run.context, std::move(engine), options));
@@ -195,7 +196,7 @@ int64_t failed_answers(const Scorecard& card) {
 
 Status evaluate(const Options& o, Invocation& run) {
   CARAT_DO(check_combination(o));
-  const std::string store_path = o.store.empty() ? default_store_path() : o.store;
+  const std::string& store_path = o.store;
   if (o.list || !o.show.empty()) {
     if (!std::filesystem::exists(store_path))
       return error(Code::no_input, "{}: there is no store yet; `carat evaluate` makes one", store_path);
@@ -245,9 +246,7 @@ VerbBody prepare(CLI::App& app) {
       ->type_name("MODEL");
   app.add_option("--name", o->name, "What to call this variant (default: the file's name)")
       ->type_name("NAME");
-  app.add_option("--store", o->store,
-                 "Where results are kept (default: $CARAT_STORE, else\n~/.local/state/carat/scores.sqlite)")
-      ->type_name("FILE");
+  add_store_option(app, o->store);
   app.add_flag("--again", o->again, "Sit the exam anew instead of going on with what the store has");
   app.add_option("--noise-floor", o->noise_runs,
                  "Sit it N times more with other seeds, threads and batches, and say how far\nfigures move")

@@ -95,6 +95,26 @@ class LocalModel(Suites):
         self.assertIn("memory predicted", text)
         self.assertIn("tiny", carat("evaluate", "--list", "--store", self.store).stdout)
 
+    def test_what_each_tensor_lost_is_in_the_card_and_drawn(self):
+        small = self.path("small.gguf")
+        done = carat("quantize", STORIES, small, "--to", "Q4_0", "--allow-fallback")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        suite = self.suite()
+        self.assertNotIn("tensors", self.evaluate(STORIES, "--suite", suite, "--name", "whole")["provenance"])
+        tensors = self.evaluate(small, "--suite", suite)["provenance"]["tensors"]
+        self.assertEqual(len(tensors), 47)
+        by_name = {t["name"]: t for t in tensors}
+        self.assertEqual(by_name["blk.0.attn_norm.weight"]["relative_error"], 0)
+        self.assertTrue(0.0001 < by_name["blk.0.attn_q.weight"]["relative_error"] < 0.1)
+        self.assertEqual(by_name["blk.0.attn_q.weight"]["encoding"], "Q4_0")
+        page = self.path("report.html")
+        done = carat("report", "whole", "small", "--store", self.store, "-o", page)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(page, encoding="utf-8") as f:
+            text = f.read()
+        self.assertIn("Error of the weights, by layer", text)
+        self.assertIn("Relative error of the weights by layer</title>", text)
+
     def test_the_same_answers_whatever_threads_and_batches(self):
         suite = self.suite(generated=4)
         cards = []

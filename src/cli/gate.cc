@@ -111,7 +111,7 @@ int exit_status(GateVerdict verdict) {
 Status gate(const Options& options, Invocation& run) {
   CARAT_TRY(const Policy policy, read_policy(options.policy));
   CARAT_TRY(const auto surfaces, chosen_surfaces(policy, options.surfaces));
-  CARAT_TRY(const TwoCards cards, load_two_cards(options.cards));
+  CARAT_TRY(const TwoCards cards, load_two_cards(run.context, options.cards));
   CARAT_TRY(Comparison comparison, compare_cards(cards.baseline, cards.candidate));
   CARAT_TRY(const std::vector<std::string> stale, stale_since(cards, run.context, comparison.notes));
   comparison.notes.insert(comparison.notes.end(), stale.begin(), stale.end());

@@ -5,14 +5,15 @@
 #include <chrono>
 #include <memory>
 
+#include "arch/open_model.h"
 #include "cards/card_file.h"
-#include "cards/store.h"
+#include "cli/card_options.h"
 #include "cli/format.h"
 #include "cli/verb.h"
-#include "containers/gguf.h"
+#include "containers/quote.h"
+#include "evaluate/machine.h"
+#include "evaluate/staleness.h"
 #include "gates/gate.h"
-#include "quantize/provenance.h"
-#include "report/evidence.h"
 #include "report/report.h"
 
 namespace carat {
@@ -23,26 +24,16 @@ struct Options {
   std::string baseline, policy, output, store, suite;
 };
 
-/// The errors of the weights that a quantized file records, for cards that do not have them. Whatever is
-/// wrong with the file, the card stands without.
-void add_tensor_errors(Scorecard& card) {
-  if (card.provenance.contains("tensors") || !card.variant.model.ends_with(".gguf") ||
-      !stale_reasons(card).empty())
-    return;
-  const auto checkpoint = read_gguf(card.variant.model);
-  if (!checkpoint) return;
-  const auto errors = checkpoint->metadata.floats_at(kRelativeErrorKey);
-  if (!errors || errors->size() != checkpoint->tensors.size()) return;
-  json::array tensors;
-  for (size_t i = 0; i < errors->size(); ++i)
-    tensors.push_back({{"name", checkpoint->tensors[i].name},
-                       {"encoding", checkpoint->tensors[i].encoding->name},
-                       {"relative_error", (*errors)[i]}});
-  card.provenance["tensors"] = std::move(tensors);
+/// For cards that do not have the errors of the weights. Whatever is wrong with the file, the card stands
+/// without.
+void add_tensor_errors(ReportEntry& entry) {
+  if (entry.card.provenance.contains("tensors") || !entry.stale.empty()) return;
+  const auto checkpoint = open_model(entry.card.variant.model);
+  if (checkpoint) entry.card.provenance["tensors"] = tensor_errors(*checkpoint);
 }
 
 /// What is to be on the page: the baseline once, the others in the order they were named.
-Result<ReportInput> load(const Options& options) {
+Result<ReportInput> load(const Options& options, const ChosenSuite& chosen) {
   ReportInput input;
   std::vector<std::string> names = options.cards;
   const std::string baseline = options.baseline.empty() ? names.front() : options.baseline;
@@ -50,9 +41,9 @@ Result<ReportInput> load(const Options& options) {
   if (names.size() >= kMostReportedVariants)
     return usage_error("a report shows at most {} variants, and {} were named", kMostReportedVariants,
                        names.size() + 1);
-  CARAT_TRY(input.baseline, load_card(baseline, options.store, options.suite));
+  CARAT_TRY(input.baseline, load_card(baseline, options.store, chosen.name));
   // Variants named without a number are those that sat the same exam.
-  const std::string suite = options.suite.empty() ? input.baseline.suite_digest : options.suite;
+  const std::string suite = chosen.name.empty() ? input.baseline.suite_digest : chosen.name;
   for (const std::string& name : names) {
     CARAT_TRY(Scorecard card, load_card(name, options.store, suite));
     if (input.baseline.run > 0 && card.run == input.baseline.run &&
@@ -64,27 +55,46 @@ Result<ReportInput> load(const Options& options) {
   return input;
 }
 
-/// Why a policy cannot let anything pass, whatever the figures.
-std::vector<std::string> obstacles_of(const Scorecard& card) {
-  std::vector<std::string> out;
-  for (const std::string& reason : stale_reasons(card))
-    out.push_back(fmt::format("the card of '{}' is stale: {}", card.variant.name, reason));
-  if (!card.complete) out.push_back(fmt::format("the card of '{}' is not complete", card.variant.name));
-  return out;
+/// Why the cards no longer hold; what could not be looked at becomes a note.
+Status find_stale(const Context& context, std::string_view suite_digest, ReportInput& input) {
+  std::vector<const Scorecard*> cards{&input.baseline};
+  for (const ReportEntry& entry : input.candidates) cards.push_back(&entry.card);
+  CARAT_TRY(auto found, find_staleness(context, cards, suite_digest));
+  input.baseline_stale = std::move(found[0].reasons);
+  for (size_t i = 0; i < input.candidates.size(); ++i) {
+    ReportEntry& entry = input.candidates[i];
+    entry.stale = std::move(found[i + 1].reasons);
+    for (auto* unknown : {&found[0].unknown, &found[i + 1].unknown})
+      entry.comparison.notes.insert(entry.comparison.notes.end(), unknown->begin(), unknown->end());
+  }
+  return {};
 }
 
-Status judge(const Policy* policy, const Context& context, ReportInput& input) {
+/// Why a policy cannot let anything pass, whatever the figures.
+void add_obstacles(const Scorecard& card, const std::vector<std::string>& stale,
+                   std::vector<std::string>& out) {
+  for (const std::string& reason : stale) out.push_back(stale_sentence(card, reason));
+  if (!card.complete) out.push_back(fmt::format("the card of {} is not complete", quote(card.variant.name)));
+}
+
+Status judge(const Policy* policy, std::string_view suite_digest, const Context& context,
+             ReportInput& input) {
   for (ReportEntry& entry : input.candidates) {
     CARAT_DO(context.check());
     CARAT_TRY(entry.comparison, compare_cards(input.baseline, entry.card));
+  }
+  CARAT_DO(find_stale(context, suite_digest, input));
+  for (ReportEntry& entry : input.candidates) {
+    CARAT_DO(context.check());
     if (policy) {
-      std::vector<std::string> obstacles = obstacles_of(input.baseline);
-      for (std::string& o : obstacles_of(entry.card)) obstacles.push_back(std::move(o));
+      std::vector<std::string> obstacles;
+      add_obstacles(input.baseline, input.baseline_stale, obstacles);
+      add_obstacles(entry.card, entry.stale, obstacles);
       for (const Surface& surface : policy->surfaces)
         entry.decisions.push_back(
             decide_surface(*policy, surface, {entry.comparison, input.baseline, entry.card, obstacles}));
     }
-    add_tensor_errors(entry.card);
+    add_tensor_errors(entry);
     entry.card.records = {};  // the page needs them no more, and there may be many
   }
   return {};
@@ -109,8 +119,9 @@ Status report(const Options& options, Invocation& run) {
   if (!options.policy.empty()) {
     CARAT_TRY(policy, read_policy(options.policy));
   }
-  CARAT_TRY(ReportInput input, load(options));
-  CARAT_DO(judge(policy ? &*policy : nullptr, run.context, input));
+  CARAT_TRY(const ChosenSuite suite, choose_suite(run.context, options.suite));
+  CARAT_TRY(ReportInput input, load(options, suite));
+  CARAT_DO(judge(policy ? &*policy : nullptr, suite.digest, run.context, input));
   if (policy) input.policy = policy->path.substr(policy->path.find_last_of('/') + 1);
   input.date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::chrono::system_clock::now()));
   CARAT_DO(write_whole_file(options.output, render_report(input)));
@@ -128,7 +139,6 @@ Status report(const Options& options, Invocation& run) {
 
 VerbBody prepare(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  o->store = default_store_path();
   app.add_option("CARD", o->cards,
                  "Runs (number or variant's name) of the store, or cards in files (*.json); the first is\n"
                  "the baseline")
@@ -140,12 +150,8 @@ VerbBody prepare(CLI::App& app) {
   app.add_option("-o,--output", o->output, "The page to write, replaced as a whole (required)")
       ->type_name("FILE.html")
       ->required();
-  app.add_option("--suite", o->suite,
-                 "Suite whose runs are meant: its name or digest (default: the baseline's)")
-      ->type_name("SUITE");
-  app.add_option("--store", o->store,
-                 "Where results are kept (default: $CARAT_STORE, else\n~/.local/state/carat/scores.sqlite)")
-      ->type_name("PATH");
+  add_suite_option(app, o->suite);
+  add_store_option(app, o->store);
   return [o](Invocation& run) { return report(*o, run); };
 }
 

@@ -1,5 +1,6 @@
 """carat report: the page is well-formed, self-contained and says what the cards say; and in a real browser, where there is
 one, nothing on it overlaps or is cut off."""
+import hashlib
 import html.parser
 import json
 import os
@@ -150,11 +151,23 @@ class Report(Case):
         base, _ = self.two()
         policy = self.write("ship.toml", POLICY)
         for more, words in (({"complete": False}, "Not complete"),
-                            ({"provenance": {"carat_version": "0.0.0"}}, "Stale: made by carat 0.0.0")):
+                            ({"provenance": {"carat_version": "0.0.0"}}, 'Stale: made by carat "0.0.0"')):
             same = self.write("same.json", card("same", **more) if "complete" in more else {**card("same"), **more})
             text = self.check(self.page(base, same, "--policy", policy))
             self.assertIn(words, text)
             self.assertNotIn("Ship B", text)
+
+    def test_a_model_that_changed_without_changing_its_size_is_stale(self):
+        base, _ = self.two()
+        model = self.write("m.gguf", "weights")
+        variant = {"name": "same", "model": model, "model_digest": hashlib.sha256(b"weights").hexdigest(), "settings": {}}
+        same = self.write("same.json", {**card("same"), "variant": variant})
+        policy = self.write("ship.toml", POLICY.replace("0.05", "0.1"))
+        self.assertIn("Ship B", self.check(self.page(base, same, "--policy", policy)))
+        self.write("m.gguf", "wfights")
+        text = self.check(self.page(base, same, "--policy", policy))
+        self.assertIn("is another file now", text)
+        self.assertNotIn("Ship B", text)
 
     def test_texts_of_models_stay_texts(self):
         page = self.page(*self.two(HOSTILE))

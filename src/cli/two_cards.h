@@ -21,7 +21,7 @@ struct TwoCards {
   std::string suite_digest;       ///< of the suite's directory as it is now; empty where none was named
 };
 /// --suite may name a suite's directory, whose name and present digest are then used.
-Result<TwoCards> load_two_cards(const TwoCardsOptions& options);
+Result<TwoCards> load_two_cards(const Context& context, const TwoCardsOptions& options);
 
 /// What has changed since the cards were made: this program, the models' files, the suite. One sentence each.
 /// Reads the files of models that are there. `unknown` gets what could not be looked at.

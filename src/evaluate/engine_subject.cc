@@ -71,7 +71,7 @@ Status EngineSubject::start(const Context& context) {
     template_shows_tools_ = shows_tools(*format_);
   }
   variant_.model = checkpoint.source;
-  CARAT_TRY(variant_.model_digest, model_digest(context, checkpoint));
+  CARAT_TRY(variant_.model_digest, model_digest(context, checkpoint.files));
   variant_.settings = {{"encodings", encoding_mix(checkpoint)},
                        {"kv", kv_encoding_name(options_.kv)},
                        {"activations", engine_->activation_scheme()},
@@ -83,6 +83,8 @@ Status EngineSubject::start(const Context& context) {
                  {"kernels", isa_name(isa)},
                  {"threads", context.pool.threads()},
                  {"sequences_at_once", options_.sequences_at_once}};
+  if (json::array errors = tensor_errors(checkpoint); !errors.empty())
+    provenance_["tensors"] = std::move(errors);
   CARAT_TRY(plan_, plan_memory(*engine_, options_.sequences_at_once, GenerateBatchOptions().kv_bytes));
   if (options_.reference) {
     provenance_["reference"] = options_.reference->checkpoint().source;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +13,7 @@
 
 #include "base/digest.h"
 #include "containers/mapped_file.h"
+#include "quantize/provenance.h"
 
 namespace carat {
 
@@ -48,12 +50,17 @@ int64_t peak_memory() {
   return int64_t{usage.ru_maxrss} << 10;
 }
 
-Result<std::string> model_digest(const Context& context, const Checkpoint& checkpoint) {
+Result<std::string> model_digest(const Context& context, const std::vector<std::string>& files) {
   constexpr uint64_t slab = 16 << 20;
   std::map<std::string, std::string> digests;  // by name
-  context.progress.begin("digest of the model", "bytes", checkpoint.file_bytes);
-  uint64_t done = 0;
-  for (const std::string& path : checkpoint.files) {
+  uint64_t all_bytes = 0, done = 0;
+  for (const std::string& path : files) {
+    std::error_code ignored;
+    const auto bytes = std::filesystem::file_size(path, ignored);
+    if (!ignored) all_bytes += bytes;
+  }
+  context.progress.begin("digest of the model", "bytes", all_bytes);
+  for (const std::string& path : files) {
     CARAT_TRY(const auto file, MappedFile::open(path));
     Sha256 sha;
     for (uint64_t at = 0; at < file->bytes().size(); at += slab) {
@@ -101,6 +108,19 @@ json::object file_evidence(const Checkpoint& checkpoint) {
     const auto* array = std::get_if<Array>(&value.data);
     if (array && array->element == ValueType::string && array->size() <= 64)
       out[key] = json::value_from(array->strings);
+  }
+  return out;
+}
+
+json::array tensor_errors(const Checkpoint& checkpoint) {
+  json::array out;
+  const auto errors = checkpoint.metadata.floats_at(kRelativeErrorKey);
+  if (!errors || errors->size() != checkpoint.tensors.size()) return out;
+  for (size_t i = 0; i < errors->size(); ++i) {
+    const float error = (*errors)[i];
+    if (!std::isfinite(error) || error < 0) continue;
+    const Tensor& tensor = checkpoint.tensors[i];
+    out.push_back({{"name", tensor.name}, {"encoding", tensor.encoding->name}, {"relative_error", error}});
   }
   return out;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/context.h"
 #include "base/error.h"
@@ -21,7 +22,7 @@ int64_t peak_memory();
 
 /// SHA-256 of a model's file; of lines "NAME\0SHA-256\n" in order of names where it has several. Reads all of
 /// them, with progress. Errors: those of reading, interruption.
-Result<std::string> model_digest(const Context& context, const Checkpoint& checkpoint);
+Result<std::string> model_digest(const Context& context, const std::vector<std::string>& files);
 
 /// Bytes of the weights by encoding, most first: {"Q4_K": 123, ...}.
 json::object encoding_mix(const Checkpoint& checkpoint);
@@ -29,5 +30,9 @@ json::object encoding_mix(const Checkpoint& checkpoint);
 /// The file's own evidence: every carat.* text and number in its metadata (method, recipe, source digest,
 /// calibration), and name and architecture.
 json::object file_evidence(const Checkpoint& checkpoint);
+
+/// What each tensor lost, as a file that carat quantized records it: [{"name", "encoding",
+/// "relative_error"}]. Empty where it does not; numbers that are none are left out.
+json::array tensor_errors(const Checkpoint& checkpoint);
 
 }  // namespace carat

@@ -173,13 +173,11 @@ Markup variants_section(const Evidence& e) {
     Markup body = decisions_of(entry);
     body += worst_line(e, c);
     body += figures_line(e, c);
-    for (const std::string& reason : e.stale[c + 1])
+    for (const std::string& reason : entry.stale)
       body += markup("<p class=\"stale\">⚠ Stale: {}.</p>", reason);
     if (!entry.card.complete)
       body += Markup("<p class=\"stale\">⚠ Not complete: items of the suite are missing.</p>");
-    std::vector<std::string> notes = stale_doubts(entry.card);
-    notes.insert(notes.end(), entry.comparison.notes.begin(), entry.comparison.notes.end());
-    for (const std::string& note : notes)
+    for (const std::string& note : entry.comparison.notes)
       body += markup("<p class=\"note\" dir=\"auto\">{}</p>", shortened(note, 400));
     out += markup("<section class=\"variant\"><h2>{}</h2>{}</section>", variant_tag(e, c + 1, 60), body);
   }

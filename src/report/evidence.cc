@@ -1,12 +1,8 @@
 #include "report/evidence.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <map>
-#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -37,14 +33,6 @@ std::map<std::string, std::string> first_metrics(const Scorecard& card) {
   for (const SliceScore& s : card.scores)
     if (s.slice.empty()) out.emplace(s.task, s.metric);
   return out;
-}
-
-/// The model of a card, where it is one file and is there.
-std::optional<struct stat> model_file(const Scorecard& card) {
-  struct stat file;
-  if (card.file_bytes <= 0 || stat(card.variant.model.c_str(), &file) != 0 || !S_ISREG(file.st_mode))
-    return std::nullopt;
-  return file;
 }
 
 double half_width(Interval i) { return (i.high - i.low) / 2; }
@@ -177,32 +165,11 @@ const SliceScore* task_score(const Scorecard& card, std::string_view task, std::
   return at == card.scores.end() ? nullptr : &*at;
 }
 
-std::vector<std::string> stale_reasons(const Scorecard& card) {
-  std::vector<std::string> out;
-  const json::string* version = json_string(card.provenance.if_contains("carat_version"));
-  if (version && *version != CARAT_VERSION)
-    out.push_back(fmt::format("made by carat {}, this is {}", std::string_view(*version), CARAT_VERSION));
-  const auto file = model_file(card);
-  if (file && file->st_size != card.file_bytes) out.push_back("the model's file has another size now");
-  return out;
-}
-
-std::vector<std::string> stale_doubts(const Scorecard& card) {
-  const auto file = model_file(card);
-  const json::string* date = json_string(card.provenance.if_contains("date"));
-  std::tm measured{};
-  if (!file || file->st_size != card.file_bytes || !date ||
-      !strptime(date->c_str(), "%Y-%m-%dT%H:%M:%SZ", &measured) || file->st_mtime <= timegm(&measured))
-    return {};
-  return {"The model's file was written after it was measured; carat gate looks whether it is the same."};
-}
-
 Evidence gather(const ReportInput& input) {
   Evidence e;
   e.input = &input;
   e.cards.push_back(&input.baseline);
   for (const ReportEntry& c : input.candidates) e.cards.push_back(&c.card);
-  for (const Scorecard* card : e.cards) e.stale.push_back(stale_reasons(*card));
 
   const size_t candidates = input.candidates.size();
   std::unordered_map<std::string, size_t> places;

@@ -62,7 +62,6 @@ struct Evidence {
   std::vector<const Scorecard*> cards;  ///< the baseline, then the candidates
   std::vector<SliceRow> rows;           ///< whole tasks in the suite's order, then slices, worst first
   std::vector<Summary> summaries;       ///< by candidate
-  std::vector<std::vector<std::string>> stale;  ///< by card: why it no longer holds
 
   size_t candidates() const { return input->candidates.size(); }
   const ReportEntry& candidate(size_t c) const { return input->candidates[c]; }
@@ -78,11 +77,5 @@ MeanEstimate average_score(const Scorecard& card);
 
 /// Of a card, whole tasks: the score of a task on a metric, or null.
 const SliceScore* task_score(const Scorecard& card, std::string_view task, std::string_view metric);
-
-/// What a card was measured on and what has changed since: sentences, empty if nothing is known to have.
-/// Another program, a file of another size.
-std::vector<std::string> stale_reasons(const Scorecard& card);
-/// What only reading the model would tell: its file was written after it was measured.
-std::vector<std::string> stale_doubts(const Scorecard& card);
 
 }  // namespace carat

@@ -70,7 +70,7 @@ std::string render_report(const ReportInput& input) {
       shortened(b.suite, 120), shortened(b.suite_version, 40), input.date, headline(e), variant_tag(e, 0, 60),
       b.file_bytes > 0 ? ", " + bytes_text(b.file_bytes) : "",
       b.complete ? "" : " (not complete: items of the suite are missing)");
-  for (const std::string& reason : e.stale[0])
+  for (const std::string& reason : input.baseline_stale)
     body += markup("<p class=\"stale\">⚠ The baseline is stale: {}.</p>", reason);
   for (const auto section :
        {variants_section, quality_section, slices_section, policy_section, divergence_section, layers_section,

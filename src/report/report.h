@@ -19,10 +19,12 @@ struct ReportEntry {
   Scorecard card;
   Comparison comparison;                   ///< with the baseline
   std::vector<SurfaceDecision> decisions;  ///< empty without a policy
+  std::vector<std::string> stale;          ///< why the card no longer holds: "the suite has changed since"
 };
 
 struct ReportInput {
   Scorecard baseline;
+  std::vector<std::string> baseline_stale;
   std::vector<ReportEntry> candidates;  ///< may be empty: then the page describes one card
   std::string policy;                   ///< the file's name; empty without
   std::string date;                     ///< of the report

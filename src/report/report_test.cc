@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <regex>
 
 #include "report/sections.h"
@@ -204,22 +203,15 @@ TEST(Report, other_metrics_than_the_first_do_not_become_rows) {
   EXPECT_EQ(gather(input).rows.size(), 8u);
 }
 
-TEST(Report, a_card_of_another_carat_or_of_a_file_that_changed_is_stale) {
-  Scorecard card = testing::make_card("a");
-  card.provenance = {{"carat_version", CARAT_VERSION}, {"date", "2999-11-20T12:00:00Z"}};
-  EXPECT_TRUE(stale_reasons(card).empty());
-  card.variant.model = CARAT_SOURCE_DIR "/CMakeLists.txt";
-  ASSERT_EQ(stale_reasons(card).size(), 1u);
-  EXPECT_NE(stale_reasons(card)[0].find("another size"), std::string::npos);
-  card.file_bytes = static_cast<int64_t>(std::filesystem::file_size(card.variant.model));
-  EXPECT_TRUE(stale_reasons(card).empty());
-  EXPECT_TRUE(stale_doubts(card).empty());
-  card.provenance["date"] = "2001-01-01T00:00:00Z";
-  EXPECT_EQ(stale_doubts(card).size(), 1u);
-  card.file_bytes = 1;
-  card.provenance["carat_version"] = "0.0.0";
-  ASSERT_EQ(stale_reasons(card).size(), 2u);
-  EXPECT_NE(stale_reasons(card)[0].find("made by carat 0.0.0"), std::string::npos);
+TEST(Report, a_stale_card_is_said_to_be) {
+  ReportInput input =
+      make_report_input({.candidates = 1, .tasks = 2, .slices = 0, .name_prefix = "", .text = ""});
+  EXPECT_EQ(render_report(input).find("stale:"), std::string::npos);
+  input.baseline_stale = {"its suite grew"};
+  input.candidates[0].stale = {"its file <shrank>"};
+  const std::string page = render_report(input);
+  EXPECT_NE(page.find("The baseline is stale: its suite grew."), std::string::npos);
+  EXPECT_NE(page.find("Stale: its file &lt;shrank&gt;."), std::string::npos);
 }
 
 TEST(Report, words_for_figures) {

@@ -1,0 +1,30 @@
+#include "cli/card_options.h"
+
+#include <filesystem>
+
+#include "cards/store.h"
+#include "suites/suite.h"
+
+namespace carat {
+
+void add_store_option(CLI::App& app, std::string& path) {
+  path = default_store_path();
+  app.add_option("--store", path,
+                 "Where results are kept (default: $CARAT_STORE, else\n~/.local/state/carat/scores.sqlite)")
+      ->type_name("FILE");
+}
+
+void add_suite_option(CLI::App& app, std::string& suite) {
+  app.add_option("--suite", suite, "Suite whose runs are meant: its name or digest, or its directory")
+      ->type_name("SUITE");
+}
+
+Result<ChosenSuite> choose_suite(const Context&, const std::string& option) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(option, ignored) && !option.ends_with(".toml"))
+    return ChosenSuite{option, ""};
+  CARAT_TRY(const auto suite, open_suite(option));
+  return ChosenSuite{suite->name(), suite->digest()};
+}
+
+}  // namespace carat
