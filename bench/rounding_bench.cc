@@ -65,8 +65,8 @@ Result<std::vector<float>> weights_of(const Checkpoint& model, int64_t n) {
   return out;
 }
 
-void measure(const Options& o, const KernelTable& k, const Encoding& e, const std::vector<float>& w,
-             const std::vector<float>& importance) {
+Status measure(const Options& o, const KernelTable& k, const Encoding& e, const std::vector<float>& w,
+               const std::vector<float>& importance) {
   ThreadPool pool(1);
   const Cancellation never;
   Progress silent;
@@ -76,15 +76,16 @@ void measure(const Options& o, const KernelTable& k, const Encoding& e, const st
   RoundingError error;
   for (int i = 0; i < 3; ++i) {
     const auto start = Clock::now();
-    error = o.rounder->round({pool, never, silent}, k, e,
-                             {&encoding_f32(), reinterpret_cast<const uint8_t*>(w.data()), rows, kColumns},
-                             importance, out.data());
+    const SourceRows source{&encoding_f32(), reinterpret_cast<const uint8_t*>(w.data()), rows, kColumns};
+    CARAT_TRY(error,
+              o.rounder->round({pool, never, silent}, k, e, source, {.importance = importance}, out.data()));
     best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
   }
   fmt::print("{:<8} {:<8} {:<9} {:8.2f} {:.9e} {:016x}\n", isa_name(k.isa), e.name,
              importance.empty() ? "even" : "uneven", static_cast<double>(w.size()) / best * 1e-6,
              error.weighted_error / error.squared_weight, xxh3(out));
   std::fflush(stdout);
+  return {};
 }
 
 std::vector<std::string> split(std::string_view list) {
@@ -142,7 +143,7 @@ Status run(const Options& o) {
   for (const Isa isa : o.isas)
     for (const Encoding* e : o.encodings)
       for (const auto& importance : {std::vector<float>(), uneven})
-        measure(o, *kernel_table(isa), *e, weights, importance);
+        CARAT_DO(measure(o, *kernel_table(isa), *e, weights, importance));
   return {};
 }
 

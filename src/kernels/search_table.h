@@ -29,6 +29,28 @@ struct SearchArgs {
 
 using SearchRows = void (*)(const SearchArgs& args);
 
+/// Rows that error feedback takes at a time.
+inline constexpr int64_t kFeedbackRows = 64;
+/// Columns of the factor that lie side by side (rounders/hessian.h).
+inline constexpr int64_t kFeedbackSlice = 8;
+
+struct FeedbackArgs {
+  const float* weights = nullptr;  ///< [rows, columns]
+  int64_t rows = 0, columns = 0;   ///< at most kFeedbackRows; a multiple of the encoding's block
+  /// Slice s, of positions [8 s, 8 s + 8), holds [8 s + 8, 8] numbers: the error at position j, times number
+  /// [j][k], is added to the weight at 8 s + k.
+  const float* slices = nullptr;
+  const float* weight = nullptr;  ///< [columns], positive, at most about 1; null: all alike
+  /// The column at each position and the position of each column; null: their own.
+  const int32_t* order = nullptr;
+  const int32_t* position = nullptr;
+  void* scratch = nullptr;  ///< SearchTable::feedback_scratch bytes, aligned to 64
+  uint8_t* out = nullptr;   ///< rows * row_bytes
+  double* cost = nullptr;   ///< [rows]: sum of weight * (compensated weight - rounded)^2
+};
+
+using FeedbackRows = void (*)(const FeedbackArgs& args);
+
 /// n values as floats, exactly as Encoding::decode gives them.
 using DecodeValues = void (*)(const uint8_t* in, float* out, int64_t n);
 
@@ -37,13 +59,29 @@ using DecodeValues = void (*)(const uint8_t* in, float* out, int64_t n);
 using MeasureRow = void (*)(const float* weights, const float* rounded, int64_t n, const float* importance,
                             RoundingError& error);
 
+/// Steps of a blocked Cholesky factorisation M = L L^T over tiles of kFactorTile x kFactorTile,
+/// [column][row].
+inline constexpr int64_t kFactorTile = 64;
+struct FactorSteps {
+  /// c -= sum over t < n of a[t] b[t]^T; a and b are n tiles each.
+  void (*update)(const double* a, const double* b, int64_t n, double* c) = nullptr;
+  /// A tile of the diagonal becomes its factor; false where it is not positive definite.
+  bool (*diagonal)(double* c) = nullptr;
+  /// c <- c l^-T, for the tiles below one of the diagonal whose factor is l.
+  void (*solve)(const double* l, double* c) = nullptr;
+};
+
 struct SearchTable {
   // By position in AllEncodings. Float encodings have nothing to search: both functions convert.
   std::array<SearchRows, AllEncodings::kCount> nearest{};
   std::array<SearchRows, AllEncodings::kCount> search{};
   std::array<DecodeValues, AllEncodings::kCount> decode{};
+  /// Error feedback, and how much memory it needs for so many columns; null for float encodings.
+  std::array<FeedbackRows, AllEncodings::kCount> feedback{};
+  std::array<int64_t (*)(int64_t columns), AllEncodings::kCount> feedback_scratch{};
   MeasureRow measure = nullptr;
   MeasureRow measure_floats = nullptr;  ///< also counts underflows
+  FactorSteps factor;
 };
 
 /// Where an encoding that carat decodes stands in those arrays.

@@ -56,8 +56,8 @@ Result<RoundingRate> measure_rounding(const Context& context, const LimitMeter& 
       out.resize(static_cast<size_t>(rows) * encoding->row_bytes(t.columns()));
       CARAT_DO(t.data->read_bytes(0, rows, in.data()));
       const Stopwatch watch;
-      rounder->round(context, meter.kernels(), *encoding, {t.encoding, in.data(), rows, t.columns()}, {},
-                     out.data());
+      CARAT_DO(rounder->round(context, meter.kernels(), *encoding, {t.encoding, in.data(), rows, t.columns()},
+                              {}, out.data()));
       const double s = watch.seconds();
       const double rate = static_cast<double>(rows * t.columns()) / s;
       seconds += part.weights / rate;

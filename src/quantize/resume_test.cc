@@ -63,10 +63,10 @@ class StoppedRounder final : public Rounder {
   explicit StoppedRounder(Cancellation& cancellation) : cancellation_(cancellation) {}
   std::string_view name() const override { return "stopped"; }
   bool supports(const Encoding&) const override { return true; }
-  RoundingError round(const Context&, const KernelTable&, const Encoding&, const SourceRows&,
-                      std::span<const float>, uint8_t*) const override {
+  Result<RoundingError> round(const Context&, const KernelTable&, const Encoding&, const SourceRows&,
+                              const ColumnGuide&, uint8_t*) const override {
     cancellation_.request();
-    return {};
+    return RoundingError{};
   }
 
  private:

@@ -94,7 +94,7 @@ class Stream {
   Status check_taken_over();
   Status compute(Slab& slab);
   Status write(Slab& slab);
-  void round(Slab& slab, const Rounder& rounder);
+  Status round(Slab& slab, const Rounder& rounder);
   uint64_t count_not_finite(const Slab& slab);
   Status check(const Slab& slab) const;
 
@@ -151,18 +151,22 @@ Status Stream::read(Slab& slab) {
   return {};
 }
 
-void Stream::round(Slab& slab, const Rounder& rounder) {
+Status Stream::round(Slab& slab, const Rounder& rounder) {
   const Tensor& t = checkpoint_.tensors[slab.tensor];
   const Encoding& to = *work_.plan.tensors[slab.tensor].to;
   const int64_t columns = t.columns();
   const int64_t unit = unit_rows(t);
   slab.rounded.resize(static_cast<uint64_t>(slab.rows) * to.row_bytes(columns));
-  for (int64_t r = 0; r < slab.rows; r += unit)
-    error_.add(rounder.round(context_, kernels_, to,
-                             {t.encoding, slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(),
-                              std::min(unit, slab.rows - r), columns},
-                             {}, slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
+  for (int64_t r = 0; r < slab.rows; r += unit) {
+    CARAT_TRY(const RoundingError error,
+              rounder.round(context_, kernels_, to,
+                            {t.encoding, slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(),
+                             std::min(unit, slab.rows - r), columns},
+                            {}, slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
+    error_.add(error);
+  }
   slab.out = slab.rounded;
+  return {};
 }
 
 uint64_t Stream::count_not_finite(const Slab& slab) {
@@ -202,7 +206,7 @@ Status Stream::check(const Slab& slab) const {
 Status Stream::compute(Slab& slab) {
   const Rounder* rounder = work_.rounders[slab.tensor];
   if (rounder) {
-    round(slab, *rounder);
+    CARAT_DO(round(slab, *rounder));
   } else {
     if (checkpoint_.tensors[slab.tensor].encoding->can_decode()) error_.not_finite += count_not_finite(slab);
     slab.out = slab.source;

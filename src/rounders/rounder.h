@@ -1,5 +1,5 @@
-// A rounder chooses the codes of one tensor. Data-free rounders work on slabs of rows, any number at a time,
-// and give the same bytes for any slab size, thread count and instruction set.
+// A rounder chooses the codes of one tensor. Rounders work on slabs of rows, any number at a time, and give
+// the same bytes for any slab size and thread count; data-free ones also for any instruction set.
 #pragma once
 
 #include <span>
@@ -10,6 +10,7 @@
 #include "encodings/encoding.h"
 #include "kernels/kernels.h"
 #include "kernels/rounding_error.h"
+#include "rounders/hessian.h"
 
 namespace carat {
 
@@ -20,17 +21,25 @@ struct SourceRows {
   int64_t rows = 0, columns = 0;
 };
 
+/// What calibration found out about a tensor's columns. Without it all count alike.
+struct ColumnGuide {
+  std::span<const float> importance = {};    ///< one non-negative number per column, or empty for uniform
+  const FeedbackFactor* feedback = nullptr;  ///< how columns depend on each other (hessian.h), or null
+};
+
 class Rounder {
  public:
   virtual ~Rounder() = default;
   virtual std::string_view name() const = 0;  ///< "nearest", "search": the --method name
   /// Whether it can write this encoding.
   virtual bool supports(const Encoding& e) const = 0;
-  /// importance: one non-negative number per column, or empty for uniform. out: rows * row_bytes. Rows are
-  /// split over the pool.
-  virtual RoundingError round(const Context& context, const KernelTable& kernels, const Encoding& e,
-                              const SourceRows& source, std::span<const float> importance,
-                              uint8_t* out) const = 0;
+  /// Whether round() needs ColumnGuide::feedback, which is made from calibration text.
+  virtual bool needs_feedback() const { return false; }
+  /// out: rows * row_bytes. Rows are split over the pool. A usage error where the guide lacks what the
+  /// rounder needs.
+  virtual Result<RoundingError> round(const Context& context, const KernelTable& kernels, const Encoding& e,
+                                      const SourceRows& source, const ColumnGuide& guide,
+                                      uint8_t* out) const = 0;
 };
 
 /// THE list of rounders, in the order shown to users; the first is the default.

@@ -39,9 +39,9 @@ struct Job {
     Rounded r;
     r.bytes.assign(static_cast<size_t>(last - first) * encoding->row_bytes(columns), 0xee);
     const auto* source = reinterpret_cast<const uint8_t*>(weights.data() + first * columns);
-    r.error = find_rounder(rounder)->round({pool, never, silent}, kernels, *encoding,
-                                           {&encoding_f32(), source, last - first, columns}, importance,
-                                           r.bytes.data());
+    const SourceRows rows{&encoding_f32(), source, last - first, columns};
+    r.error = *find_rounder(rounder)->round({pool, never, silent}, kernels, *encoding, rows,
+                                            {.importance = importance}, r.bytes.data());
     return r;
   }
   std::vector<float> decode(const Rounded& r) const {
@@ -267,10 +267,11 @@ TEST(Rounders, FloatConversionsCountWhatTheyLose) {
 }
 
 TEST(Rounders, TheListNamesThem) {
-  ASSERT_EQ(all_rounders().size(), 2u);
+  ASSERT_EQ(all_rounders().size(), 3u);
   EXPECT_EQ(all_rounders().front()->name(), "search");
   EXPECT_EQ(find_rounder("nearest"), all_rounders()[1]);
-  EXPECT_EQ(find_rounder("gptq"), nullptr);
+  EXPECT_EQ(find_rounder("gptq"), all_rounders()[2]);
+  EXPECT_EQ(find_rounder("awq"), nullptr);
   for (const Encoding* e : all_encodings()) EXPECT_TRUE(find_rounder("search")->supports(*e));
   EXPECT_FALSE(find_rounder("search")->supports(*find_encoding("IQ2_XXS")));
 }

@@ -24,6 +24,9 @@ CARAT_LANES H higher(H a, H b) { return (H)_mm256_max_epi16((__m256i)a, (__m256i
 CARAT_LANES bool any(I mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
 CARAT_LANES H multiply_high(H a, H b) { return (H)_mm256_mulhrs_epi16((__m256i)a, (__m256i)b); }
 CARAT_LANES I add_products(I sum, H a, H b) { return sum + (I)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
+/// a b + c, rounded once.
+CARAT_LANES F fused(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+CARAT_LANES G fused(G a, G b, G c) { return _mm256_fmadd_pd(a, b, c); }
 
 }  // namespace
 }  // namespace carat
@@ -39,6 +42,10 @@ CARAT_LANES I add_products(I sum, H a, H b) { return sum + (I)_mm256_madd_epi16(
 #include "kernels/generic/search_floats.h"
 #include "kernels/generic/search_measure.h"
 #include "kernels/generic/search_rows.h"
+#include "kernels/generic/feedback_products.h"
+#include "kernels/generic/feedback_factor.h"
+#include "kernels/generic/feedback_rows.h"
+#include "kernels/generic/search_functions.h"
 // clang-format on
 
 namespace carat::avx2 {

@@ -26,6 +26,9 @@ CARAT_LANES H multiply_high(H a, H b) { return (H)_mm512_mulhrs_epi16((__m512i)a
 CARAT_LANES I add_products(I sum, H a, H b) {
   return (I)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
 }
+/// a b + c, rounded once.
+CARAT_LANES F fused(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+CARAT_LANES G fused(G a, G b, G c) { return _mm512_fmadd_pd(a, b, c); }
 
 }  // namespace
 }  // namespace carat
@@ -41,6 +44,10 @@ CARAT_LANES I add_products(I sum, H a, H b) {
 #include "kernels/generic/search_floats.h"
 #include "kernels/generic/search_measure.h"
 #include "kernels/generic/search_rows.h"
+#include "kernels/generic/feedback_products.h"
+#include "kernels/generic/feedback_factor.h"
+#include "kernels/generic/feedback_rows.h"
+#include "kernels/generic/search_functions.h"
 // clang-format on
 
 namespace carat::avx512 {

@@ -41,6 +41,20 @@ CARAT_LANES void weigh_strip(const SearchArgs& args, int64_t column, Strip<E, fa
     s.w[j] *= args.weight == ErrorWeight::square ? s.x[j] * s.x[j] : root + magnitude(s.x[j]);
 }
 
+/// Row r of a block: its stored parameters and its codes.
+template <class E>
+CARAT_LANES void write_block(const Solution<E>& p, int r, const uint8_t* codes, uint8_t* out) {
+  typename E::Planes planes;
+  planes.d = float_to_f16(p.d[r]);
+  planes.m = E::kOffset == Offset::none ? uint16_t{0} : float_to_f16(p.m[r]);
+  for (size_t i = 0; i < planes.scale.size(); ++i) planes.scale[i] = static_cast<int8_t>(p.scale[i][r]);
+  for (size_t i = 0; i < planes.min.size(); ++i) planes.min[i] = static_cast<uint8_t>(p.min[i][r]);
+  std::memcpy(planes.code.data(), codes, E::kBlock);
+  typename E::Block block;
+  E::pack(planes, block);
+  std::memcpy(out, &block, sizeof block);
+}
+
 template <class E, bool kEven>
 CARAT_LANES void write_strip(const Strip<E, kEven>& s, const Solution<E>& p, int rows, uint8_t* out,
                              int64_t row_bytes) {
@@ -62,17 +76,13 @@ CARAT_LANES void write_strip(const Strip<E, kEven>& s, const Solution<E>& p, int
       }
     }
   }
-  for (int r = 0; r < rows; ++r) {
-    typename E::Planes planes;
-    planes.d = float_to_f16(p.d[r]);
-    planes.m = E::kOffset == Offset::none ? uint16_t{0} : float_to_f16(p.m[r]);
-    for (size_t i = 0; i < planes.scale.size(); ++i) planes.scale[i] = static_cast<int8_t>(p.scale[i][r]);
-    for (size_t i = 0; i < planes.min.size(); ++i) planes.min[i] = static_cast<uint8_t>(p.min[i][r]);
-    std::memcpy(planes.code.data(), codes[r], E::kBlock);
-    typename E::Block block;
-    E::pack(planes, block);
-    std::memcpy(out + r * row_bytes, &block, sizeof block);
-  }
+  for (int r = 0; r < rows; ++r) write_block<E>(p, r, codes[r], out + r * row_bytes);
+}
+
+/// One copy of the search for all who need it: it is long.
+template <class E, bool kEven>
+__attribute__((noinline)) Solution<E> found_solution(const Strip<E, kEven>& s) {
+  return search_solution<E>(s);
 }
 
 enum class Choice { nearest, search, even_search };
@@ -92,7 +102,7 @@ void round_rows(const SearchArgs& args) {
       if constexpr (kChoice == Choice::nearest)
         solution = nearest_solution<E>(strip);
       else
-        solution = search_solution<E>(strip);
+        solution = found_solution<E>(strip);
       write_strip<E>(strip, solution, rows, out, row_bytes);
       out += sizeof(typename E::Block);
     }
@@ -105,27 +115,6 @@ void search_rows(const SearchArgs& args) {
     round_rows<E, Choice::search>(args);
   else
     round_rows<E, Choice::even_search>(args);
-}
-
-template <class E>
-void add_to(SearchTable& table) {
-  constexpr size_t i = AllEncodings::index_of<E>();
-  table.decode[i] = decode_values<E>;
-  if constexpr (E::kFloat) {
-    table.nearest[i] = table.search[i] = convert_rows<E>;
-  } else {
-    table.nearest[i] = round_rows<E, Choice::nearest>;
-    table.search[i] = search_rows<E>;
-  }
-}
-
-template <class... E>
-SearchTable make_search_table(EncodingList<E...>) {
-  SearchTable table;
-  (add_to<E>(table), ...);
-  table.measure = measure_row<false>;
-  table.measure_floats = measure_row<true>;
-  return table;
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+// GPTQ: what a column loses is made up for by those after it (kernels/generic/feedback_rows.h).
+#include "rounders/gptq.h"
+
+#include <functional>
+#include <new>
+
+#include "rounders/block_rows.h"
+
+namespace carat {
+namespace {
+
+class Gptq final : public Rounder {
+ public:
+  std::string_view name() const override { return "gptq"; }
+  bool supports(const Encoding& e) const override { return e.can_decode() && !e.is_float; }
+  bool needs_feedback() const override { return true; }
+
+  Result<RoundingError> round(const Context& context, const KernelTable& kernels, const Encoding& e,
+                              const SourceRows& source, const ColumnGuide& guide,
+                              uint8_t* out) const override {
+    if (!guide.feedback)
+      return usage_error(
+          "method gptq rounds by what the inputs of each matrix have in common, and nothing is known of "
+          "them: give "
+          "it calibration text (--text FILE), or use a method without data (search, nearest)");
+    const FeedbackFactor& f = *guide.feedback;
+    if (f.columns != source.columns)
+      return usage_error("the Hessian has {} columns and the matrix {}: it was made for another one",
+                         f.columns, source.columns);
+    const SearchTable& table = search_table(kernels.isa);
+    const size_t encoding = search_position(e);
+    const FeedbackRows feedback = table.feedback[encoding];
+    if (!feedback) return usage_error("method gptq cannot write {}", e.name);
+    // Where columns count alike the search has a shorter way.
+    const bool alike = std::ranges::adjacent_find(f.weight, std::not_equal_to()) == f.weight.end();
+    const std::vector<float> weight = alike ? std::vector<float>() : normalised_importance(f.weight);
+    std::vector<int32_t> position(f.order.size());
+    for (size_t p = 0; p < f.order.size(); ++p)
+      position[static_cast<size_t>(f.order[p])] = static_cast<int32_t>(p);
+    const int64_t scratch_bytes = table.feedback_scratch[encoding](source.columns);
+    std::vector<std::unique_ptr<std::byte[], AlignedDelete>> scratch(
+        static_cast<size_t>(context.pool.threads()));
+    return round_in_tasks(
+        context, kernels, e, source, guide.importance, kFeedbackRows, out, [&](const RowsTask& task) {
+          auto& memory = scratch[static_cast<size_t>(task.thread)];
+          if (!memory)
+            memory.reset(static_cast<std::byte*>(
+                ::operator new (static_cast<size_t>(scratch_bytes), std::align_val_t{kAlignment})));
+          double cost[kFeedbackRows];
+          feedback({.weights = task.weights,
+                    .rows = task.rows,
+                    .columns = source.columns,
+                    .slices = f.slices.data(),
+                    .weight = weight.empty() ? nullptr : weight.data(),
+                    .order = f.order.empty() ? nullptr : f.order.data(),
+                    .position = f.order.empty() ? nullptr : position.data(),
+                    .scratch = memory.get(),
+                    .out = task.out,
+                    .cost = cost});
+          for (int64_t r = 0; r < task.rows; ++r) task.errors[r].feedback_error = f.unit * cost[r];
+        });
+  }
+
+ private:
+  static constexpr size_t kAlignment = 64;
+  struct AlignedDelete {
+    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{kAlignment}); }
+  };
+};
+
+}  // namespace
+
+const Rounder& gptq_rounder() {
+  static const Gptq rounder;
+  return rounder;
+}
+
+}  // namespace carat
