@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "cards/settings.h"
 #include "containers/quote.h"
@@ -21,7 +22,8 @@ constexpr double kConfidence = 0.95, kPower = 0.8;
 struct Sample {
   std::vector<double> baseline, candidate, weights;
   std::vector<int64_t> clusters;
-  bool alone = true;  // no two items share a cluster
+  bool alone = true;   // no two items share a cluster
+  bool finite = true;  // else there is no mean, and nothing can be said
 };
 
 class TaskComparison {
@@ -42,6 +44,10 @@ class TaskComparison {
     out.task = task_.name, out.dimension = dimension_, out.slice = slice, out.metric = task_.metrics[metric];
     const MetricFacts& facts = *find_metric(out.metric);
     const Sample sample = collect(items, facts, metric, out);
+    if (!sample.finite) {
+      out.missing = static_cast<int64_t>(items.size()) - out.unscored;
+      return out;
+    }
     out.items = static_cast<int64_t>(sample.baseline.size());
     if (out.items > 0) judge(sample, facts, out);
     return out;
@@ -69,6 +75,7 @@ class TaskComparison {
         out.unscored += !item.baseline && !item.candidate;
         continue;
       }
+      sample.finite &= std::isfinite(v.baseline) && std::isfinite(v.candidate);
       sample.baseline.push_back(v.baseline), sample.candidate.push_back(v.candidate);
       sample.weights.push_back(item.weight), sample.clusters.push_back(clusters_[i]);
       sample.alone &= seen.insert(clusters_[i]).second;
@@ -92,7 +99,7 @@ class TaskComparison {
     out.baseline = before.mean, out.candidate = after.mean, out.baseline_interval = before.interval;
 
     const double sign = facts.higher_is_better ? -1 : 1;
-    out.damage = sign * (out.candidate - out.baseline);
+    out.damage = sign * (out.candidate - out.baseline) + 0.0;  // never -0
     std::map<int64_t, ClusterSum> sums;
     for (size_t i = 0; i < sample.baseline.size(); ++i) {
       const double damage = sign * (sample.candidate[i] - sample.baseline[i]);
@@ -173,6 +180,17 @@ void add_flips(const PairedTask& task, std::vector<Flip>& worse, std::vector<Fli
 }
 
 void note_metrics(const PairedTask& task, std::vector<std::string>& notes) {
+  for (size_t m = 0; m < task.metrics.size(); ++m) {
+    const auto infinite = std::ranges::count_if(task.items, [&](const PairedItem& i) {
+      return m < i.values.size() &&
+             !(std::isfinite(i.values[m].baseline) && std::isfinite(i.values[m].candidate));
+    });
+    if (infinite > 0)
+      notes.push_back(
+          fmt::format("task {}: the metric {} of {} items is not a finite number, so that slices with "
+                      "them are not judged by it",
+                      quote(task.name), quote(task.metrics[m]), infinite));
+  }
   for (const std::string_view metric : task.metrics)
     if (!find_metric(metric) && !is_descriptive(metric))
       notes.push_back(fmt::format("task {}: the metric {} is not compared: which way is worse is not known",
@@ -207,6 +225,31 @@ void note_variants(const Scorecard& a, const Scorecard& b, std::vector<std::stri
                                   quote(card->variant.name)));
 }
 
+// Where a card's means speak of more items than its records have.
+void add_gaps(const Scorecard& card, std::vector<std::string>& gaps) {
+  const auto hash = [](const auto& pair) {
+    const std::hash<std::string_view> one;
+    return one(pair.first) * 31 + one(pair.second);
+  };
+  using Names = std::pair<std::string_view, std::string_view>;
+  std::unordered_set<Names, decltype(hash)> items, checked;
+  std::unordered_map<Names, int64_t, decltype(hash)> found;  // items by task and slice
+  for (const Record& r : card.records) {
+    if (!items.insert({r.task, r.item}).second) continue;
+    ++found[{r.task, ""}];
+    for (const std::string& s : r.slices) ++found[{r.task, s}];
+  }
+  for (const SliceScore& s : card.scores) {
+    if (!checked.insert({s.task, s.slice}).second) continue;
+    const auto at = found.find({s.task, s.slice});
+    const int64_t there = at == found.end() ? 0 : at->second;
+    if (there < s.items)
+      gaps.push_back(fmt::format("the card of {} sums up {} items of task {}{}, and has the answers of {}",
+                                 quote(card.variant.name), s.items, quote(s.task),
+                                 s.slice.empty() ? "" : fmt::format(", slice {}", quote(s.slice)), there));
+  }
+}
+
 }  // namespace
 
 Result<Comparison> compare_cards(const Scorecard& baseline, const Scorecard& candidate) {
@@ -227,6 +270,8 @@ Result<Comparison> compare_cards(const Scorecard& baseline, const Scorecard& can
   out.suite = baseline.suite, out.suite_version = baseline.suite_version,
   out.suite_digest = baseline.suite_digest;
   note_variants(baseline, candidate, out.notes);
+  add_gaps(baseline, out.gaps), add_gaps(candidate, out.gaps);
+  out.notes.insert(out.notes.end(), out.gaps.begin(), out.gaps.end());
   const bool against_reference =
       !candidate.reference.empty() && candidate.reference == baseline.variant.model_digest;
   CARAT_TRY(const std::vector<PairedTask> tasks, pair_records(baseline, candidate));

@@ -43,6 +43,8 @@ struct Comparison {
   std::string suite, suite_version, suite_digest;
   std::vector<SliceDifference> slices;  ///< "" (the whole task) first, then its slices
   std::vector<Flip> flips;              ///< worse first
+  /// Answers that a card sums up and does not have: whatever was found, something was not looked at.
+  std::vector<std::string> gaps;
   std::vector<std::string> notes;  ///< what a reader must know: other threads, other kernels, stale cards
 };
 

@@ -192,5 +192,29 @@ TEST(Compare, NotesSayWhatDiffers) {
   EXPECT_NE(notes[2].find("not complete"), std::string::npos);
 }
 
+TEST(Comparison, RepeatsOfOtherNumbersAreNoPair) {
+  Scorecard a = card_of("a", answers("t", 1, 10, [](int, int) { return 1; })), b = a;
+  for (Record& r : b.records) r.repeat = 1;
+  const auto c = compare_cards(a, b);
+  ASSERT_TRUE(c.ok());
+  EXPECT_EQ(slice_of(*c, "").items, 0);
+  EXPECT_EQ(slice_of(*c, "").missing, 10);
+}
+
+TEST(Comparison, WhatIsNoShareOrNoNumberIsNotCompared) {
+  Scorecard a = card_of("a", answers("t", 1, 10, [](int, int) { return 1; })), b = a;
+  b.records[3].metrics[0].second = 2;
+  EXPECT_FALSE(compare_cards(a, b).ok());
+  EXPECT_FALSE(compare_cards(b, a).ok());
+  for (Scorecard* card : {&a, &b})
+    for (Record& r : card->records) r.metrics = {{"nll", 2.0}};
+  b.records[3].metrics[0].second = std::numeric_limits<double>::infinity();
+  const auto c = compare_cards(a, b);
+  ASSERT_TRUE(c.ok());
+  EXPECT_EQ(slice_of(*c, "", "nll").items, 0);
+  EXPECT_EQ(slice_of(*c, "", "nll").missing, 10);
+  EXPECT_EQ(c->notes.size(), 2u);
+}
+
 }  // namespace
 }  // namespace carat

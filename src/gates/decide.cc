@@ -214,12 +214,14 @@ class SurfaceJudge {
       if (r.verdict == GateVerdict::breach && breaches++ == 0) first_breach = sentence;
       if (unresolved(out.results, i) && open++ == 0) first_open = sentence;
     }
+    std::vector<std::string> obstacles = input_.obstacles;
+    obstacles.insert(obstacles.end(), input_.comparison.gaps.begin(), input_.comparison.gaps.end());
     const auto others = [](int64_t n) { return n > 1 ? fmt::format(", and {} more", n - 1) : std::string(); };
     if (breaches > 0) {
       out.verdict = GateVerdict::breach;
       out.reason = first_breach + others(breaches);
-    } else if (!input_.obstacles.empty()) {
-      out.reason = input_.obstacles.front() + others(static_cast<int64_t>(input_.obstacles.size()));
+    } else if (!obstacles.empty()) {
+      out.reason = obstacles.front() + others(static_cast<int64_t>(obstacles.size()));
     } else if (blocking == 0) {
       out.reason = "nothing is blocking here, so that nothing was decided";
     } else if (open > 0) {

@@ -49,6 +49,18 @@ TEST(Gate, ContinuousMetricsThatDoNotMoveAreNoProofEither) {
   EXPECT_EQ(gate(kPolicy, texts(200), texts(200)).verdict, GateVerdict::pass);
 }
 
+// Taken out of both cards, a slice is in no comparison; that its means are still there betrays it.
+TEST(Gate, ASliceWhoseAnswersAreGoneFromBothCardsDoesNotEscape) {
+  Scorecard a = card_of("a", answers("t", 4, 100, mostly));
+  a.scores = sum_up(a.records, {{"t", "t"}});
+  ASSERT_EQ(gate(kSlices, a, a).verdict, GateVerdict::pass);
+  std::erase_if(a.records, [](const Record& r) { return r.slices[0] == "subject=2"; });
+  const SurfaceDecision d = gate(kSlices, a, a);
+  EXPECT_EQ(d.verdict, GateVerdict::inconclusive);
+  EXPECT_NE(d.reason.find("sums up 400 items of task \"t\", and has the answers of 300"), std::string::npos)
+      << d.reason;
+}
+
 // 10 slices of 300: one loses a third of its right answers, the others win a few, the whole stays.
 TEST(Gate, ASliceThatBreaksIsFoundWhereTheWholeLooksFine) {
   Random random(4);

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "containers/quote.h"
+#include "gates/metrics.h"
 
 namespace carat {
 namespace {
@@ -12,6 +13,7 @@ using Pointers = std::vector<const Record*>;
 
 // Metrics are looked for one by one; evaluations have about ten.
 constexpr size_t kMostMetrics = 100;
+constexpr double kRounding = 1e-9;  // of shares that were computed
 
 Result<Pointers> in_order(const Scorecard& card) {
   Pointers out;
@@ -20,6 +22,12 @@ Result<Pointers> in_order(const Scorecard& card) {
     if (r.metrics.size() > kMostMetrics)
       return bad_data("the card of {} has {} metrics for item {} of task {}, more than {}",
                       quote(card.variant.name), r.metrics.size(), quote(r.item), quote(r.task), kMostMetrics);
+    for (const auto& [name, value] : r.metrics)
+      if (const MetricFacts* facts = find_metric(name);
+          facts && facts->share && !(value >= -kRounding && value <= 1 + kRounding))
+        return bad_data(
+            "the card of {} has {} {} for item {} of task {}, which cannot be: it is a share, 0 to 1",
+            quote(card.variant.name), name, value, quote(r.item), quote(r.task));
     out.push_back(&r);
   }
   const auto before = [](const Record* a, const Record* b) { return record_key(*a) < record_key(*b); };
@@ -59,8 +67,7 @@ bool scored(const Record* r) { return r->outcome == Outcome::scored; }
 
 using Repeats = std::span<const Record* const>;
 
-// The repeats that both have scored; where there are none, of each side all that it has scored, which pair
-// with nothing.
+// The repeats that both have scored; where there are none, those of one side, which pair with nothing.
 std::pair<Pointers, Pointers> matching(Repeats baseline, Repeats candidate) {
   Pointers first, second;
   for (size_t i = 0, k = 0; i < baseline.size() && k < candidate.size();) {
@@ -74,7 +81,7 @@ std::pair<Pointers, Pointers> matching(Repeats baseline, Repeats candidate) {
   }
   if (first.empty()) {
     std::copy_if(baseline.begin(), baseline.end(), std::back_inserter(first), scored);
-    std::copy_if(candidate.begin(), candidate.end(), std::back_inserter(second), scored);
+    if (first.empty()) std::copy_if(candidate.begin(), candidate.end(), std::back_inserter(second), scored);
   }
   return {std::move(first), std::move(second)};
 }

@@ -17,7 +17,7 @@ struct PairedValue {
 
 struct PairedItem {
   const Record* baseline = nullptr;   ///< first scored repeat, null where there is none
-  const Record* candidate = nullptr;  ///< its pair; where there are no pairs, its own first
+  const Record* candidate = nullptr;  ///< its pair; where the baseline has none, its own first
   const Record* any = nullptr;        ///< names, cluster and slices
   double weight = 1;
   bool same_weight = true;          ///< else the variants cut the text into other tokens
