@@ -302,6 +302,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer({})
         if mode == "broken":
             return self.answer({"error": {"message": "out of memory"}}, 500)
+        if body.get("stream") and self.server.streaming == "refused":
+            return self.answer({"error": {"message": "stream is not supported"}}, 400)
+        if body.get("stream") and self.server.streaming != "ignored":
+            return self.stream(body, self.server.streaming)
         if self.path == "/v1/chat/completions":
             said = body["messages"][-1]["content"]
             text = "<think>easy</think>" + said.split()[-1]
@@ -340,6 +344,39 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def stream(self, body, how):
+        """The last word of what was said in two pieces, 0.1 seconds apart; or something else."""
+        self.close_connection = True
+        said = body["messages"][-1]["content"].split()[-1]
+        send = lambda document: self.wfile.write(b"data: " + json.dumps(document).encode() + b"\n\n")
+        piece = lambda text, reason=None: send({"choices": [{"delta": {"content": text}, "finish_reason": reason}]})
+        try:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream; charset=utf-8")
+            self.end_headers()
+            if how == "garbage":
+                return self.wfile.write(b"data: \xff\xfe{{{{\n\n")
+            piece("")
+            piece("<think>x</think>")
+            if how == "half":
+                return self.wfile.write(b'data: {"choices": [{"del')
+            if how == "silent":
+                return self.server.stop.wait(30)
+            while how == "endless" and not self.server.stop.is_set():
+                piece("and so on " * 1000)
+            while how == "endless line":
+                self.wfile.write(b"x" * (1 << 20))
+            time.sleep(0.1)
+            if how == "error":
+                return send({"error": {"message": "out of memory"}})
+            piece(said, "stop")
+            send({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 3}})
+            self.wfile.write(b"data: [DONE]\n\n")
+            if how == "never closed":
+                self.server.stop.wait(30)
+        except OSError:
+            pass
+
     def misbehave(self, mode):
         self.close_connection = True
         try:
@@ -364,6 +401,7 @@ class Endpoints(Suites):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.server.mode, self.server.models, self.server.requests = "good", ["tiny"], []
+        self.server.streaming = "ignored"
         self.server.stop, self.server.count, self.server.statuses = threading.Event(), 0, [429, 503, 500]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.addCleanup(self.server.server_close)
@@ -389,6 +427,39 @@ class Endpoints(Suites):
         self.assertNotIn("planned_memory", card["performance"])
         chat = next(b for p, b in self.server.requests if p == "/v1/chat/completions")
         self.assertEqual((chat["model"], chat["temperature"]), ("tiny", 0))
+
+    def test_a_stream_tells_when_its_first_token_came(self):
+        suite = self.suite(choices=0, chats=3)
+        for how in ("good", "never closed"):
+            self.server.streaming = how
+            card = self.ask(suite, "--name", how)
+            self.assertEqual(self.score(card, "chat", "exact")["mean"], 1)
+            self.assertEqual(self.score(card, "chat", "tokens")["mean"], 3)
+            first, whole = (card["performance"][k]["p50"] for k in ("first_token_seconds", "answer_seconds"))
+            self.assertLess(0, first)
+            self.assertLess(first + 0.09, whole)
+            self.assertAlmostEqual(card["performance"]["seconds_per_token"]["p50"], (whole - first) / 2, delta=0.05)
+
+    def test_an_endpoint_that_refuses_to_stream_is_asked_without(self):
+        self.server.streaming = "refused"
+        card = self.ask(self.suite(choices=0, chats=6), "--at-once", "1")
+        self.assertEqual(self.score(card, "chat", "exact")["mean"], 1)
+        self.assertNotIn("first_token_seconds", card["performance"])
+        self.assertEqual([bool(b.get("stream")) for _, b in self.server.requests], [True] + [False] * 6)
+
+    def test_streams_that_are_none_are_failures_of_the_machinery(self):
+        suite = self.suite(choices=0, chats=2)
+        for how, words in (("garbage", "no JSON object"), ("half", "no JSON object"), ("error", "out of memory"),
+                           ("endless", "more than 16 MB"), ("endless line", "more than 16 MB"),
+                           ("silent", "no complete answer within 1 seconds")):
+            with self.subTest(how):
+                self.server.streaming = how
+                self.ask(suite, "--attempts", "1", "--timeout", "1" if how == "silent" else "60", code=74,
+                         says="2 answers failed")
+                for record in self.records():
+                    self.assertIn(words, record[5])
+        self.server.streaming = "good"
+        self.assertTrue(self.ask(suite)["complete"])
 
     def test_a_judge_rates_by_its_rubric(self):
         suite = self.suite(choices=0, chats=2)

@@ -50,6 +50,14 @@ bool is_about_length(std::string_view message) {
   return has("context") && (has("length") || has("exceed") || has("maximum") || has("too l") || has("size"));
 }
 
+Result<json::value> read_object(const std::string& url, const HttpResponse& response) {
+  auto parsed = parse_json(response.body);
+  if (!parsed)
+    return bad_data("{} answered with what is not JSON: {}", url, quote(response.body.substr(0, 200)));
+  if (!parsed->is_object()) return bad_data("{} answered with JSON that is no object", url);
+  return parsed;
+}
+
 /// A model's entry in /v1/models without times, which are those of the server's start.
 json::object lasting(const json::object& entry) {
   json::object out;
@@ -128,12 +136,13 @@ Status Endpoint::choose_model(const Context& context) {
 }
 
 Result<HttpResponse> Endpoint::attempt(const Context& context, size_t worker, const std::string& url,
-                                       const std::string* body) {
+                                       const std::string* body, AnswerStream* stream) {
   constexpr double longest_wait = 60;
   double backoff = options_.backoff_seconds;
   for (int64_t tried = 1;; ++tried) {
     HttpConnection& connection = connections_[worker];
-    auto response = body ? connection.post_json(context.cancellation, url, *body)
+    if (stream) stream->restart();
+    auto response = body ? connection.post_json(context.cancellation, url, *body, stream)
                          : connection.get(context.cancellation, url);
     const bool again = response ? passes_by_itself(response->status) : response.error().code == Code::io;
     if (!again || tried >= options_.attempts) {
@@ -147,23 +156,36 @@ Result<HttpResponse> Endpoint::attempt(const Context& context, size_t worker, co
   }
 }
 
+Result<HttpResponse> Endpoint::post_once_accepted(const Context& context, size_t worker,
+                                                  const std::string& url, const json::object& body,
+                                                  AnswerStream* stream) {
+  const std::string text = json::serialize(body);
+  CARAT_TRY(HttpResponse response, attempt(context, worker, url, &text, stream));
+  if (response.status == 200) return response;
+  const std::string why = error_text(response);
+  const bool refused = response.status == 400 || response.status == 413 || response.status == 422;
+  if (refused && is_about_length(why)) return usage_error("longer than the endpoint's context: {}", why);
+  const Code code = passes_by_itself(response.status) ? Code::io : Code::no_input;
+  return error(code, "{} answered with status {}: {}", url, response.status, why);
+}
+
 Result<json::value> Endpoint::post(const Context& context, size_t worker, std::string_view path,
                                    const json::object& body) {
   const std::string url = fmt::format("{}/v1/{}", options_.url, path);
-  const std::string text = json::serialize(body);
-  CARAT_TRY(const HttpResponse response, attempt(context, worker, url, &text));
-  if (response.status != 200) {
-    const std::string why = error_text(response);
-    const bool refused = response.status == 400 || response.status == 413 || response.status == 422;
-    if (refused && is_about_length(why)) return usage_error("longer than the endpoint's context: {}", why);
-    const Code code = passes_by_itself(response.status) ? Code::io : Code::no_input;
-    return error(code, "{} answered with status {}: {}", url, response.status, why);
-  }
-  auto parsed = parse_json(response.body);
-  if (!parsed)
-    return bad_data("{} answered with what is not JSON: {}", url, quote(response.body.substr(0, 200)));
-  if (!parsed->is_object()) return bad_data("{} answered with JSON that is no object", url);
-  return parsed;
+  CARAT_TRY(const HttpResponse response, post_once_accepted(context, worker, url, body, nullptr));
+  return read_object(url, response);
+}
+
+Result<GeneratedText> Endpoint::generate(const Context& context, size_t worker, std::string_view path,
+                                         const json::object& body) {
+  const std::string url = fmt::format("{}/v1/{}", options_.url, path);
+  AnswerStream stream;
+  CARAT_TRY(const HttpResponse response, post_once_accepted(context, worker, url, body, &stream));
+  if (response.streamed) return std::move(stream).finish();
+  CARAT_TRY(const json::value whole, read_object(url, response));
+  CARAT_TRY(GeneratedText out, read_generation(whole));
+  out.seconds = stream.seconds();
+  return out;
 }
 
 Status Endpoint::for_each(size_t count, const std::function<Status(size_t, size_t)>& body) {

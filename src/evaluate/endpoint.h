@@ -7,6 +7,7 @@
 
 #include "base/context.h"
 #include "containers/json.h"
+#include "evaluate/answer.h"
 #include "evaluate/http.h"
 
 namespace carat {
@@ -44,6 +45,11 @@ class Endpoint {
   Result<json::value> post(const Context& context, size_t worker, std::string_view path,
                            const json::object& body);
 
+  /// The same of a body that asks for text. With "stream": true its first token is timed; an endpoint that
+  /// answers whole nevertheless is taken as it is. Code::bad_data for what is no answer.
+  Result<GeneratedText> generate(const Context& context, size_t worker, std::string_view path,
+                                 const json::object& body);
+
   /// body(worker, i) for i < count, several at a time; workers are numbered for post(). Stops at the first
   /// error.
   Status for_each(size_t count, const std::function<Status(size_t worker, size_t i)>& body);
@@ -51,7 +57,9 @@ class Endpoint {
  private:
   explicit Endpoint(EndpointOptions options);
   Result<HttpResponse> attempt(const Context& context, size_t worker, const std::string& url,
-                               const std::string* body);
+                               const std::string* body, AnswerStream* stream = nullptr);
+  Result<HttpResponse> post_once_accepted(const Context& context, size_t worker, const std::string& url,
+                                          const json::object& body, AnswerStream* stream);
   Status choose_model(const Context& context);
 
   EndpointOptions options_;

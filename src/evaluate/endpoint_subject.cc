@@ -1,10 +1,10 @@
 #include "evaluate/endpoint_subject.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "base/digest.h"
-#include "base/stopwatch.h"
 #include "evaluate/prompt_logprobs.h"
 
 namespace carat {
@@ -14,53 +14,6 @@ namespace {
 size_t context_bytes(std::string_view prompt) {
   const size_t last = prompt.find_last_not_of(" \t\r\n");
   return last == std::string_view::npos ? 0 : last + 1;
-}
-
-int64_t usage_count(const json::value& reply, std::string_view key) {
-  const json::value* usage = json_find(reply, "usage");
-  const json::value* count = usage ? json_find(*usage, key) : nullptr;
-  return count && count->is_int64() && count->get_int64() > 0 ? count->get_int64() : 0;
-}
-
-std::string text_at(const json::value& object, std::string_view key) {
-  const json::string* text = json_string(json_find(object, key));
-  return text ? std::string(*text) : std::string();
-}
-
-/// choices[0] of a completion or a chat completion.
-Result<GeneratedText> read_generation(const json::value& reply) {
-  const json::array* choices = json_array(json_find(reply, "choices"));
-  if (!choices || choices->empty() || !choices->front().is_object())
-    return bad_data("the endpoint's answer has no choices[0]");
-  const json::value& choice = choices->front();
-  const json::value* message = json_find(choice, "message");
-  const json::value* text = json_find(message ? *message : choice, message ? "content" : "text");
-  const json::array* calls = message ? json_array(json_find(*message, "tool_calls")) : nullptr;
-  if ((!text || !(text->is_string() || text->is_null())) && !calls)
-    return bad_data("the endpoint's answer has no text in choices[0]");
-
-  GeneratedText out;
-  if (text && text->is_string()) out.text = std::string(text->get_string());
-  if (message) {
-    out.reasoning = text_at(*message, "reasoning_content");
-    if (out.reasoning.empty()) out.reasoning = text_at(*message, "reasoning");
-  }
-  if (calls) {
-    for (const json::value& call : *calls) {
-      const json::value* function = json_find(call, "function");
-      if (!function) return bad_data("a tool call of the endpoint's has no \"function\"");
-      const json::value* arguments = json_find(*function, "arguments");
-      // OpenAI has the arguments as text; some servers give the object itself.
-      out.tool_calls.emplace_back(text_at(*function, "name"), !arguments ? ""
-                                                              : arguments->is_string()
-                                                                  ? std::string(arguments->get_string())
-                                                                  : json::serialize(*arguments));
-    }
-  }
-  out.truncated = text_at(choice, "finish_reason") == "length";
-  out.prompt_tokens = usage_count(reply, "prompt_tokens");
-  out.tokens = usage_count(reply, "completion_tokens");
-  return out;
 }
 
 class EndpointSubject final : public Subject {
@@ -116,19 +69,23 @@ class EndpointSubject final : public Subject {
   Status generate(const Context& context, std::span<const GenerationQuestion> questions,
                   std::span<Reply<GeneratedText>> replies) override {
     return endpoint_->for_each(questions.size(), [&](size_t worker, size_t i) -> Status {
-      const GenerationQuestion& q = questions[i];
-      const Stopwatch watch;
-      auto reply = endpoint_->post(
-          context, worker, q.question.turns.empty() ? "completions" : "chat/completions", generation_body(q));
-      const double seconds = watch.seconds();
-      if (!reply) return take_failure(std::move(reply).error(), replies[i]);
-      auto generated = read_generation(*reply);
-      if (!generated) {
-        replies[i].set_failed(generated.error().message);
-        return {};
+      const bool chat = !questions[i].question.turns.empty();
+      const std::string_view path = chat ? "chat/completions" : "completions";
+      json::object body = generation_body(questions[i]);
+      const bool streamed = streams_;
+      if (streamed) {
+        body["stream"] = true;
+        body["stream_options"] = {{"include_usage", true}};
       }
-      generated->seconds = seconds;
-      replies[i].set(*std::move(generated));
+      auto answer = endpoint_->generate(context, worker, path, body);
+      if (streamed && !answer && answer.error().code == Code::no_input) {
+        body.erase("stream");
+        body.erase("stream_options");
+        answer = endpoint_->generate(context, worker, path, body);
+        if (answer) streams_ = false;  // that is what it refused
+      }
+      if (!answer) return take_failure(std::move(answer).error(), replies[i]);
+      replies[i].set(*std::move(answer));
       return {};
     });
   }
@@ -207,6 +164,7 @@ class EndpointSubject final : public Subject {
   std::unique_ptr<Endpoint> endpoint_;
   Variant variant_;
   json::object provenance_;
+  std::atomic<bool> streams_ = true;  ///< as far as is known
   bool asked_about_logprobs_ = false;
   std::string no_logprobs_;   ///< why log-likelihoods cannot be had here
   std::string probe_failed_;  ///< why that could not be found out; it is asked again

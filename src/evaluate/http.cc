@@ -11,17 +11,45 @@ namespace {
 
 constexpr int64_t header_bytes_limit = 256 << 10;
 
+/// Seconds a server has to end a stream whose answer is complete, so that the connection can be kept.
+constexpr double grace = 0.5;
+
 struct Transfer {
+  CURL* curl = nullptr;
   const Cancellation* cancellation = nullptr;
-  int64_t limit = 0, header_bytes = 0;
+  AnswerStream* stream = nullptr;
+  int64_t limit = 0, header_bytes = 0, body_bytes = 0;
   HttpResponse response;
-  bool too_large = false;
+  bool too_large = false, complete = false;
+  Stopwatch since_complete;
+  Status status;  ///< of the stream
 };
+
+bool is_event_stream(CURL* curl) {
+  long status = 0;
+  const char* type = nullptr;
+  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &type);
+  return status == 200 && type && std::string_view(type).starts_with("text/event-stream");
+}
 
 size_t take_body(char* data, size_t, size_t size, void* self) {
   auto& transfer = *static_cast<Transfer*>(self);
-  transfer.too_large = static_cast<int64_t>(transfer.response.body.size() + size) > transfer.limit;
+  transfer.body_bytes += static_cast<int64_t>(size);
+  transfer.too_large = transfer.body_bytes > transfer.limit;
   if (transfer.too_large) return 0;
+  if (transfer.stream && is_event_stream(transfer.curl)) {
+    transfer.response.streamed = true;
+    if (transfer.complete) return size;
+    auto complete = transfer.stream->take({data, size});
+    if (!complete) {
+      transfer.status = std::move(complete).error();
+      return 0;
+    }
+    transfer.complete = *complete;
+    transfer.since_complete.restart();
+    return size;
+  }
   transfer.response.body.append(data, size);
   return size;
 }
@@ -44,7 +72,9 @@ size_t take_header(char* data, size_t, size_t size, void* self) {
 }
 
 int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-  return static_cast<Transfer*>(self)->cancellation->requested() ? 1 : 0;
+  const auto& transfer = *static_cast<Transfer*>(self);
+  const bool enough = transfer.complete && transfer.since_complete.seconds() > grace;
+  return enough || transfer.cancellation->requested() ? 1 : 0;
 }
 
 }  // namespace
@@ -61,10 +91,12 @@ struct HttpConnection::Impl {
   }
 
   Result<HttpResponse> perform(const Cancellation& cancellation, const std::string& url,
-                               const std::string* body) {
+                               const std::string* body, AnswerStream* stream) {
     if (!curl) return error(Code::internal, "libcurl could not be started");
     Transfer transfer;
+    transfer.curl = curl;
     transfer.cancellation = &cancellation;
+    transfer.stream = stream;
     transfer.limit = options.response_bytes;
     curl_easy_reset(curl);  // keeps the connection
     curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
@@ -90,6 +122,11 @@ struct HttpConnection::Impl {
     message[0] = 0;
     const CURLcode code = curl_easy_perform(curl);
     if (cancellation.requested()) return error(Code::interrupted, "interrupted");
+    if (transfer.complete) {
+      transfer.response.status = 200;
+      return std::move(transfer.response);
+    }
+    if (!transfer.status) return std::move(transfer.status).error().within(url);
     if (transfer.too_large)
       return error(Code::io, "{}: the response has more than {} MB", url, options.response_bytes >> 20);
     if (code == CURLE_OPERATION_TIMEDOUT)
@@ -120,12 +157,12 @@ HttpConnection::~HttpConnection() = default;
 HttpConnection::HttpConnection(HttpConnection&&) noexcept = default;
 
 Result<HttpResponse> HttpConnection::get(const Cancellation& cancellation, const std::string& url) {
-  return impl_->perform(cancellation, url, nullptr);
+  return impl_->perform(cancellation, url, nullptr, nullptr);
 }
 
 Result<HttpResponse> HttpConnection::post_json(const Cancellation& cancellation, const std::string& url,
-                                               const std::string& body) {
-  return impl_->perform(cancellation, url, &body);
+                                               const std::string& body, AnswerStream* stream) {
+  return impl_->perform(cancellation, url, &body, stream);
 }
 
 }  // namespace carat

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/context.h"
+#include "evaluate/answer.h"
 
 namespace carat {
 
@@ -20,6 +21,7 @@ struct HttpOptions {
 struct HttpResponse {
   int64_t status = 0;
   std::string body;
+  bool streamed = false;   ///< the body went to an AnswerStream
   double retry_after = 0;  ///< seconds the server asks to be left alone; 0 = not said
 };
 
@@ -32,8 +34,10 @@ class HttpConnection {
 
   /// Code::io for what the network does (one sentence, with the address), Code::interrupted.
   Result<HttpResponse> get(const Cancellation& cancellation, const std::string& url);
+  /// A body that comes as a text/event-stream, with status 200, goes to `stream` where there is one; what it
+  /// finds wrong with it ends the request, and once it is complete the server need not end it.
   Result<HttpResponse> post_json(const Cancellation& cancellation, const std::string& url,
-                                 const std::string& body);
+                                 const std::string& body, AnswerStream* stream = nullptr);
 
  private:
   struct Impl;

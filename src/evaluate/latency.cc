@@ -44,7 +44,8 @@ json::object LatencySums::to_json() const {
     out[name] = percentiles(values);
     formulas[name] = formula;
   };
-  put("first_token_seconds", first_token_, "time of the first generated token - time the prompt was begun");
+  put("first_token_seconds", first_token_,
+      "time of the first generated token - time the prompt was begun or sent");
   put("seconds_per_token", per_token_,
       "(answer_seconds - first_token_seconds) / (generated tokens - 1), per answer of two tokens or more");
   put("answer_seconds", whole_, "time of the last generated token - time the prompt was begun or sent");
