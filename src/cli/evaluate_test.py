@@ -487,6 +487,14 @@ class Endpoints(Suites):
                 self.assertEqual(reasons, {"endpoint gives no prompt log-probabilities ("[:44]})
                 self.assertEqual({r[4] for r in self.records()}, {1})
 
+    def test_garbage_does_not_pass_for_a_server_without_log_probabilities(self):
+        suite = self.suite(choices=2)
+        for mode in ("html", "garbage"):
+            self.server.mode = mode
+            self.ask(suite, code=74, says="2 answers failed")
+        self.server.mode = "good"
+        self.assertEqual(self.score(self.ask(suite), "words", "acc")["scored"], 2)
+
     def test_what_fails_for_the_moment_is_tried_again(self):
         self.server.mode = "sometimes"
         card = self.ask(self.suite(choices=0, chats=2), "--at-once", "1")

@@ -10,7 +10,11 @@ constexpr size_t most_tool_calls = 256;
 int64_t usage_count(const json::value& reply, std::string_view key) {
   const json::value* usage = json_find(reply, "usage");
   const json::value* count = usage ? json_find(*usage, key) : nullptr;
-  return count && count->is_int64() && count->get_int64() > 0 ? count->get_int64() : 0;
+  // What nobody generates is no count; sums of counts must not overflow.
+  constexpr int64_t most = int64_t{1} << 32;
+  return count && count->is_int64() && count->get_int64() > 0 && count->get_int64() <= most
+             ? count->get_int64()
+             : 0;
 }
 
 std::string text_at(const json::value& object, std::string_view key) {

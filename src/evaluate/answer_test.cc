@@ -70,6 +70,16 @@ TEST(AnswerStream, OfPlainCompletionsHasItsText) {
   EXPECT_FALSE(answer->truncated);
 }
 
+TEST(AnswerStream, ImpossibleCountsAreNone) {
+  const auto answer = read(
+      "data: {\"choices\": [{\"text\": \"x\", \"finish_reason\": \"stop\"}], "
+      "\"usage\": {\"prompt_tokens\": -1, \"completion_tokens\": 9223372036854775807}}",
+      4);
+  ASSERT_TRUE(answer.ok()) << answer.error().message;
+  EXPECT_EQ(answer->tokens, 0);
+  EXPECT_EQ(answer->prompt_tokens, 0);
+}
+
 TEST(AnswerStream, WhatIsNoAnswerIsAnError) {
   EXPECT_NE(failure("").find("ended before"), std::string::npos);
   EXPECT_NE(failure(kAnswer.substr(0, kAnswer.find("length"))).find("no JSON"), std::string::npos);

@@ -53,8 +53,8 @@ bool is_about_length(std::string_view message) {
 Result<json::value> read_object(const std::string& url, const HttpResponse& response) {
   auto parsed = parse_json(response.body);
   if (!parsed)
-    return bad_data("{} answered with what is not JSON: {}", url, quote(response.body.substr(0, 200)));
-  if (!parsed->is_object()) return bad_data("{} answered with JSON that is no object", url);
+    return error(Code::io, "{} answered with what is not JSON: {}", url, quote(response.body.substr(0, 200)));
+  if (!parsed->is_object()) return error(Code::io, "{} answered with JSON that is no object", url);
   return parsed;
 }
 

@@ -40,7 +40,7 @@ class Endpoint {
 
   /// POST to /v1/PATH. Errors: Code::usage where the endpoint refuses the request as longer than the model's
   /// context; Code::no_input where it refuses it for another reason; Code::io for what may pass (408, 409,
-  /// 429, 5xx, the network), after all attempts; Code::bad_data for an answer that is no JSON object;
+  /// 429, 5xx, the network), after all attempts, and for an answer that is no JSON object;
   /// Code::interrupted.
   Result<json::value> post(const Context& context, size_t worker, std::string_view path,
                            const json::object& body);
