@@ -30,7 +30,11 @@ Status write_card(const std::string& path, const Scorecard& card, bool with_reco
 }
 
 Result<Scorecard> load_card(const std::string& name, const std::string& store_path, std::string_view suite) {
-  if (name.ends_with(".json") || name.find('/') != std::string::npos) return read_card(name);
+  if (name.ends_with(".json") || name.find('/') != std::string::npos) {
+    CARAT_TRY(Scorecard card, read_card(name));
+    card.run = 0;
+    return card;
+  }
   if (!file_exists(store_path))
     return error(Code::no_input,
                  "no run '{}': there is no store {} yet; `carat evaluate` makes one, and a card in "

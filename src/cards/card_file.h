@@ -13,7 +13,7 @@ Result<Scorecard> read_card(const std::string& path);
 Status write_card(const std::string& path, const Scorecard& card, bool with_records);
 
 /// A name with a '/' or the ending ".json" is a file; anything else a run or variant of the store
-/// (Store::find_run), which is not created for this.
+/// (Store::find_run), which is not created for this. The run of a card from a file is 0.
 Result<Scorecard> load_card(const std::string& name, const std::string& store_path, std::string_view suite);
 
 /// Any text, as write_card writes it: for reports.

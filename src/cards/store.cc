@@ -406,17 +406,21 @@ Result<int64_t> SqliteStore::find_run(std::string_view reference, std::string_vi
     CARAT_TRY(const bool found, s.bind(number).step());
     if (found) return number;
   }
-  CARAT_TRY(Statement s, database_->prepare("SELECT run, complete FROM runs WHERE variant = ?1 AND (?2 = '' "
-                                            "OR suite = ?2 OR suite_digest = ?2) "
-                                            "ORDER BY complete DESC, run DESC LIMIT 1"));
+  CARAT_TRY(Statement s,
+            database_->prepare("SELECT run, complete, suite, (SELECT count(*) FROM records WHERE "
+                               "records.run = runs.run) FROM runs WHERE variant = ?1 AND (?2 = '' "
+                               "OR suite = ?2 OR suite_digest = ?2) "
+                               "ORDER BY complete DESC, run DESC LIMIT 1"));
   CARAT_TRY(const bool found, s.bind(reference).bind(suite).step());
   const std::string of_suite = suite.empty() ? "" : fmt::format(" with suite {}", quote(suite));
   if (found && s.integer(1) != 0) return s.integer(0);
   if (found)
-    return error(Code::no_input,
-                 "{}: variant {}{} has no complete run; run {} is unfinished: the same evaluate command goes "
-                 "on with it",
-                 path_, quote(reference), of_suite, s.integer(0));
+    return error(
+        Code::no_input,
+        "{}: variant {}{} has no complete run; run {} on suite {} is unfinished, with {} answers: the "
+        "`carat evaluate` command that began it goes on with it, and {} in place of the name takes it "
+        "as it is",
+        path_, quote(reference), of_suite, s.integer(0), quote(s.text(2)), s.integer(3), s.integer(0));
   CARAT_TRY(Statement names,
             database_->prepare("SELECT variant FROM runs GROUP BY variant ORDER BY max(run) DESC LIMIT 10"));
   std::string known;

@@ -170,7 +170,8 @@ TEST(Store, runs_are_found_by_number_and_name) {
   card.variant.name = "half";
   card.complete = false;
   (void)store->add_card(card);
-  EXPECT_NE(store->find_run("half", "").error().message.find("unfinished"), std::string::npos);
+  const std::string message = store->find_run("half", "").error().message;
+  EXPECT_NE(message.find("run 6 on suite \"other\" is unfinished, with"), std::string::npos) << message;
 
   const auto runs = store->runs();
   ASSERT_EQ(runs->size(), 6u);

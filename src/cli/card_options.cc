@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "cards/store.h"
+#include "containers/quote.h"
 #include "suites/suite.h"
 
 namespace carat {
@@ -25,6 +26,23 @@ Result<ChosenSuite> choose_suite(const Context&, const std::string& option) {
     return ChosenSuite{option, ""};
   CARAT_TRY(const auto suite, open_suite(option));
   return ChosenSuite{suite->name(), suite->digest()};
+}
+
+Status note_unfinished_runs(const std::string& store_path, const Scorecard& card,
+                            std::vector<std::string>& notes) {
+  if (card.run == 0) return {};
+  CARAT_TRY(const auto store, Store::open(store_path));
+  CARAT_TRY(const auto runs, store->runs());
+  for (const RunSummary& r : runs) {
+    if (r.run <= card.run || r.complete || r.variant != card.variant.name ||
+        r.suite_digest != card.suite_digest)
+      continue;
+    notes.push_back(fmt::format(
+        "run {} of {} is what is compared; run {} was begun later and is unfinished, with {} answers: "
+        "the `carat evaluate` command that began it goes on with it",
+        card.run, quote(card.variant.name), r.run, r.records));
+  }
+  return {};
 }
 
 }  // namespace carat

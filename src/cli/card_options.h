@@ -4,7 +4,10 @@
 #include <CLI/CLI.hpp>
 #include <string>
 
+#include <vector>
+
 #include "base/context.h"
+#include "cards/scorecard.h"
 
 namespace carat {
 
@@ -20,5 +23,10 @@ struct ChosenSuite {
 };
 /// `option` is a suite's name or digest, or its directory, which is opened.
 Result<ChosenSuite> choose_suite(const Context& context, const std::string& option);
+
+/// Says which runs of the same variant and exam were begun after this one and are unfinished: a name means
+/// the latest complete run, which may not be the one that is meant. Nothing of a card that comes from a file.
+Status note_unfinished_runs(const std::string& store_path, const Scorecard& card,
+                            std::vector<std::string>& notes);
 
 }  // namespace carat

@@ -26,7 +26,7 @@ namespace carat {
 namespace {
 
 struct Options {
-  std::string model, suite, reference, store, name, export_to, show;
+  std::string model, suite, reference, store, name, export_to, show, import_from;
   bool list = false, again = false;
   RunOptions run;
   int64_t context = 0, at_once = 0, noise_runs = 0;
@@ -36,10 +36,14 @@ struct Options {
   std::string key_file, judge_key_file;
 };
 
+bool works_on_the_store(const Options& o) { return o.list || !o.show.empty() || !o.import_from.empty(); }
+
 Status check_combination(const Options& o) {
-  if (o.list || !o.show.empty()) {
+  if (works_on_the_store(o)) {
     if (!o.model.empty() || !o.endpoint.url.empty() || !o.suite.empty())
-      return usage_error("--list and --show read the store; they take no model and no suite");
+      return usage_error("--list, --show and --import work on the store; they take no model and no suite");
+    if (o.list + !o.show.empty() + !o.import_from.empty() > 1)
+      return usage_error("give one of --list, --show and --import");
     return {};
   }
   if (o.model.empty() == o.endpoint.url.empty())
@@ -139,7 +143,7 @@ Result<Scorecard> sit(const Context& context, const Options& o, const RunOptions
   }
   if (totals->already_there > 0)
     context.progress.note(fmt::format("{} answers were there already, from before", totals->already_there));
-  CARAT_DO(complete_card(suite, store, run, *totals, card));
+  CARAT_DO(complete_card(suite, store, run, options, *totals, card));
   CARAT_DO(store.finish_run(run, card));
   return card;
 }
@@ -173,17 +177,47 @@ Status export_card(Store& store, int64_t run, const std::string& path) {
   return write_card(path, card, true);
 }
 
-Status read_store(const Options& o, Store& store, Console& console) {
-  if (o.list) {
-    CARAT_TRY(const auto runs, store.runs());
-    if (console.json()) return console.print_json({{"runs", history_json(runs)}});
-    return console.print(history_text(runs));
-  }
-  CARAT_TRY(const int64_t run, store.find_run(o.show, ""));
+Status show_run(const Options& o, Store& store, int64_t run, Console& console) {
   if (!o.export_to.empty()) CARAT_DO(export_card(store, run, o.export_to));
   CARAT_TRY(const Scorecard card, store.card(run, false));
   if (console.json()) return console.print_json(to_json(card, false).as_object());
   return console.print(card_text(card, nullptr));
+}
+
+/// The run that the card is already: the same variant, exam and date; 0 where there is none.
+Result<int64_t> run_of_card(const Scorecard& card, Store& store) {
+  const json::string* date = json_string(card.provenance.if_contains("date"));
+  CARAT_TRY(const auto runs, store.runs());
+  for (const RunSummary& r : runs)
+    if (date && r.date == std::string_view(*date) && r.variant == card.variant.name &&
+        r.model_digest == card.variant.model_digest && r.suite_digest == card.suite_digest)
+      return r.run;
+  return int64_t{0};
+}
+
+Status import_card(const Options& o, Console& console) {
+  CARAT_TRY(const Scorecard card, read_card(o.import_from));
+  CARAT_TRY(const auto store, Store::open(o.store));
+  CARAT_TRY(int64_t run, run_of_card(card, *store));
+  if (run > 0) {
+    console.note(fmt::format("{} is in the store already, as run {}", o.import_from, run));
+  } else {
+    CARAT_TRY(run, store->add_card(card));
+  }
+  return show_run(o, *store, run, console);
+}
+
+Status read_store(const Options& o, Console& console) {
+  if (!std::filesystem::exists(o.store))
+    return error(Code::no_input, "{}: there is no store yet; `carat evaluate` makes one", o.store);
+  CARAT_TRY(const auto store, Store::open(o.store));
+  if (o.list) {
+    CARAT_TRY(const auto runs, store->runs());
+    if (console.json()) return console.print_json({{"runs", history_json(runs)}});
+    return console.print(history_text(runs));
+  }
+  CARAT_TRY(const int64_t run, store->find_run(o.show, ""));
+  return show_run(o, *store, run, console);
 }
 
 int64_t failed_answers(const Scorecard& card) {
@@ -196,15 +230,19 @@ int64_t failed_answers(const Scorecard& card) {
 
 Status evaluate(const Options& o, Invocation& run) {
   CARAT_DO(check_combination(o));
+  if (!o.import_from.empty()) return import_card(o, run.console);
+  if (works_on_the_store(o)) return read_store(o, run.console);
   const std::string& store_path = o.store;
-  if (o.list || !o.show.empty()) {
-    if (!std::filesystem::exists(store_path))
-      return error(Code::no_input, "{}: there is no store yet; `carat evaluate` makes one", store_path);
-    CARAT_TRY(const auto store, Store::open(store_path));
-    return read_store(o, *store, run.console);
-  }
   CARAT_TRY(const std::string suite_path, find_suite(o.suite));
   CARAT_TRY(const auto suite, open_suite(suite_path));
+  const auto is_sampled = [](const Task& t) {
+    return t.kind == TaskKind::generate && t.generation.temperature > 0;
+  };
+  if (o.run.repeats > 0 && std::ranges::none_of(suite->tasks(), is_sampled))
+    return usage_error(
+        "--repeats: suite {} has no task with sampled answers (temperature above 0), and others "
+        "would only be the same again",
+        suite->name());
   CARAT_TRY(const auto store, Store::open(store_path));
   CARAT_TRY(Candidate candidate, open_candidate(o, run));
   Subject& subject = *candidate.subject;
@@ -212,6 +250,7 @@ Status evaluate(const Options& o, Invocation& run) {
   RunOptions run_options = o.run;
   run_options.judge = judge.get();
   Scorecard card = begin_card(run.context, *suite, subject, o.name, candidate.reference_digest);
+  if (o.run.repeats > 0) card.variant.settings["repeats"] = o.run.repeats;
   if (judge) card.variant.settings["judge"] = judge->description();
   CARAT_TRY(card, sit(run.context, o, run_options, *suite, subject, *store, store_path, std::move(card)));
   std::vector<NoiseFloor> noise;
@@ -242,6 +281,11 @@ VerbBody prepare(CLI::App& app) {
   app.add_option("--limit", o->run.limit, "Only the first items of each task")
       ->check(whole_number(1, int64_t{1} << 40))
       ->type_name("N");
+  app.add_option("--repeats", o->run.repeats,
+                 "Ask each question N times where answers are sampled, each time with another seed\n"
+                 "(default: as the suite says)")
+      ->check(whole_number(1, 10000))
+      ->type_name("N");
   app.add_option("--reference", o->reference, "Divergences of texts are from this model (the original, say)")
       ->type_name("MODEL");
   app.add_option("--name", o->name, "What to call this variant (default: the file's name)")
@@ -257,6 +301,9 @@ VerbBody prepare(CLI::App& app) {
   app.add_flag("--list", o->list, "Only list the runs of the store")->group("The store");
   app.add_option("--show", o->show, "Only show this run: its number, or the name of a variant")
       ->type_name("RUN")
+      ->group("The store");
+  app.add_option("--import", o->import_from, "Only add this card, which --export wrote, as a run of its own")
+      ->type_name("FILE")
       ->group("The store");
 
   app.add_option("--ctx", o->context, "Positions of the context (default: the model's own, at most 4096)")
@@ -316,7 +363,8 @@ const Verb evaluate_verb = {
     "  carat evaluate model.gguf --suite core --task gsm8k --limit 100 --json\n"
     "  CARAT_API_KEY=... carat evaluate --endpoint http://127.0.0.1:8080 --suite core\n"
     "  carat evaluate --list\n"
-    "  carat evaluate --show 3 --export card.json",
+    "  carat evaluate --show 3 --export card.json\n"
+    "  carat evaluate --import card.json",
     prepare};
 
 }  // namespace carat

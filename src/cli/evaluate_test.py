@@ -95,6 +95,54 @@ class LocalModel(Suites):
         self.assertIn("memory predicted", text)
         self.assertIn("tiny", carat("evaluate", "--list", "--store", self.store).stdout)
 
+    def test_a_card_made_elsewhere_becomes_a_run(self):
+        exported = self.path("card.json")
+        card = self.evaluate(STORIES, "--suite", self.suite(), "--name", "tiny", "--export", exported)
+        os.remove(self.store)
+        taken = self.evaluate("--import", exported)
+        self.assertEqual((taken["variant"], taken["scores"]), (card["variant"], card["scores"]))
+        self.assertEqual(len(self.records()), 12)
+        again = self.evaluate("--import", exported, says="is in the store already, as run 1")
+        self.assertEqual((again["run"], len(self.records())), (1, 12))
+        store = ["--store", self.store]
+        done = carat("compare", "tiny", exported, *store)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.write("broken.json", b"{}")
+        self.refuse(65, "evaluate", "--import", self.path("broken.json"), *store, says="schema_version")
+        self.refuse(66, "evaluate", "--import", self.path("none.json"), "--store", self.path("new.sqlite"))
+        self.refuse(64, "evaluate", "--import", exported, "--list", *store)
+
+    def test_unfinished_runs_are_named(self):
+        suite, store = self.suite(), ["--store", self.store]
+        self.evaluate(STORIES, "--suite", suite, "--name", "tiny", "--limit", "5")
+        self.refuse(66, "compare", "tiny", "1", *store, says='run 1 on suite "suite" is unfinished, with 5 answers')
+        self.evaluate(STORIES, "--suite", suite, "--name", "tiny")
+        self.evaluate(STORIES, "--suite", suite, "--name", "tiny", "--again", "--limit", "3")
+        note = "run 2 was begun later and is unfinished, with 3 answers"
+        self.assertIn(note, carat("compare", "1", "tiny", *store).stderr)
+        self.assertNotIn("begun later", carat("compare", "2", "2", *store).stderr)
+        page = self.path("report.html")
+        self.assertEqual(carat("report", "tiny", "2", "-o", page, *store).returncode, 0)
+        with open(page, encoding="utf-8") as f:
+            self.assertIn(note, f.read())
+
+    def test_repeats_are_drawn_with_seeds_of_their_own(self):
+        suite = self.suite(choices=2, generated=2)
+        one = self.evaluate(STORIES, "--suite", suite)
+        card = self.evaluate(STORIES, "--suite", suite, "--repeats", "3")
+        self.assertEqual((card["complete"], card["variant"]["settings"]["repeats"]), (True, 3))
+        self.assertNotEqual(card["run"], one["run"])
+        self.assertEqual(len([r for r in self.records() if r[0] == card["run"]]), 2 + 2 * 3)
+        with sqlite3.connect(self.store) as db:
+            answers = db.execute("SELECT run, item, repeat, answer FROM records WHERE task = 'tales'").fetchall()
+        first = {a[1]: a[3] for a in answers if a[0] == one["run"]}
+        self.assertEqual(first, {a[1]: a[3] for a in answers if a[0] == card["run"] and a[2] == 0})
+        self.assertEqual(len({a[3] for a in answers if a[0] == card["run"]}), 6)
+        again = self.evaluate(STORIES, "--suite", suite, "--repeats", "3", "--again", "--threads", "1", "--at-once", "1")
+        self.assertEqual(again["scores"], card["scores"])
+        self.refuse(64, "evaluate", STORIES, "--suite", self.suite(name="greedy"), "--repeats", "3", "--store", self.store,
+                    says="no task with sampled answers")
+
     def test_what_each_tensor_lost_is_in_the_card_and_drawn(self):
         small = self.path("small.gguf")
         done = carat("quantize", STORIES, small, "--to", "Q4_0", "--allow-fallback")

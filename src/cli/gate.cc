@@ -113,6 +113,7 @@ Status gate(const Options& options, Invocation& run) {
   CARAT_TRY(const auto surfaces, chosen_surfaces(policy, options.surfaces));
   CARAT_TRY(const TwoCards cards, load_two_cards(run.context, options.cards));
   CARAT_TRY(Comparison comparison, compare_cards(cards.baseline, cards.candidate));
+  comparison.notes.insert(comparison.notes.end(), cards.notes.begin(), cards.notes.end());
   CARAT_TRY(const std::vector<std::string> stale, stale_since(cards, run.context, comparison.notes));
   comparison.notes.insert(comparison.notes.end(), stale.begin(), stale.end());
   for (const std::string& note : comparison.notes) run.console.note(printable(note));

@@ -55,8 +55,9 @@ Result<ReportInput> load(const Options& options, const ChosenSuite& chosen) {
   return input;
 }
 
-/// Why the cards no longer hold; what could not be looked at becomes a note.
-Status find_stale(const Context& context, std::string_view suite_digest, ReportInput& input) {
+/// Why the cards no longer hold; what could not be looked at, and unfinished runs, become notes.
+Status find_stale(const Context& context, const std::string& store, std::string_view suite_digest,
+                  ReportInput& input) {
   std::vector<const Scorecard*> cards{&input.baseline};
   for (const ReportEntry& entry : input.candidates) cards.push_back(&entry.card);
   CARAT_TRY(auto found, find_staleness(context, cards, suite_digest));
@@ -66,6 +67,8 @@ Status find_stale(const Context& context, std::string_view suite_digest, ReportI
     entry.stale = std::move(found[i + 1].reasons);
     for (auto* unknown : {&found[0].unknown, &found[i + 1].unknown})
       entry.comparison.notes.insert(entry.comparison.notes.end(), unknown->begin(), unknown->end());
+    CARAT_DO(note_unfinished_runs(store, input.baseline, entry.comparison.notes));
+    CARAT_DO(note_unfinished_runs(store, entry.card, entry.comparison.notes));
   }
   return {};
 }
@@ -77,13 +80,13 @@ void add_obstacles(const Scorecard& card, const std::vector<std::string>& stale,
   if (!card.complete) out.push_back(fmt::format("the card of {} is not complete", quote(card.variant.name)));
 }
 
-Status judge(const Policy* policy, std::string_view suite_digest, const Context& context,
-             ReportInput& input) {
+Status judge(const Policy* policy, const std::string& store, std::string_view suite_digest,
+             const Context& context, ReportInput& input) {
   for (ReportEntry& entry : input.candidates) {
     CARAT_DO(context.check());
     CARAT_TRY(entry.comparison, compare_cards(input.baseline, entry.card));
   }
-  CARAT_DO(find_stale(context, suite_digest, input));
+  CARAT_DO(find_stale(context, store, suite_digest, input));
   for (ReportEntry& entry : input.candidates) {
     CARAT_DO(context.check());
     if (policy) {
@@ -121,7 +124,7 @@ Status report(const Options& options, Invocation& run) {
   }
   CARAT_TRY(const ChosenSuite suite, choose_suite(run.context, options.suite));
   CARAT_TRY(ReportInput input, load(options, suite));
-  CARAT_DO(judge(policy ? &*policy : nullptr, suite.digest, run.context, input));
+  CARAT_DO(judge(policy ? &*policy : nullptr, options.store, suite.digest, run.context, input));
   if (policy) input.policy = policy->path.substr(policy->path.find_last_of('/') + 1);
   input.date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::chrono::system_clock::now()));
   CARAT_DO(write_whole_file(options.output, render_report(input)));

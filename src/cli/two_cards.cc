@@ -5,14 +5,6 @@
 #include "evaluate/staleness.h"
 
 namespace carat {
-namespace {
-
-bool is_card_file(std::string_view name) {
-  return name.ends_with(".json") || name.find('/') != std::string_view::npos;
-}
-
-}  // namespace
-
 void add_two_cards_options(CLI::App& app, TwoCardsOptions& options) {
   app.add_option("BASELINE", options.baseline,
                  "What is compared with: a run's number or a variant's name in the "
@@ -32,8 +24,8 @@ Result<TwoCards> load_two_cards(const Context& context, const TwoCardsOptions& o
   out.suite_digest = suite.digest;
   CARAT_TRY(out.baseline, load_card(options.baseline, options.store, suite.name));
   CARAT_TRY(out.candidate, load_card(options.candidate, options.store, suite.name));
-  if (is_card_file(options.baseline)) out.baseline.run = 0;
-  if (is_card_file(options.candidate)) out.candidate.run = 0;
+  CARAT_DO(note_unfinished_runs(options.store, out.baseline, out.notes));
+  CARAT_DO(note_unfinished_runs(options.store, out.candidate, out.notes));
   return out;
 }
 

@@ -17,8 +17,9 @@ struct TwoCardsOptions {
 void add_two_cards_options(CLI::App& app, TwoCardsOptions& options);
 
 struct TwoCards {
-  Scorecard baseline, candidate;  ///< with records; run 0 where it is a file, not a run of the store
-  std::string suite_digest;       ///< of the suite's directory as it is now; empty where none was named
+  Scorecard baseline, candidate;   ///< with records; run 0 where it is a file, not a run of the store
+  std::vector<std::string> notes;  ///< on which runs were taken
+  std::string suite_digest;        ///< of the suite's directory as it is now; empty where none was named
 };
 /// --suite may name a suite's directory, whose name and present digest are then used.
 Result<TwoCards> load_two_cards(const Context& context, const TwoCardsOptions& options);

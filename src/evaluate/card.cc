@@ -38,8 +38,8 @@ Scorecard begin_card(const Context& context, const Suite& suite, const Subject& 
   return card;
 }
 
-Status complete_card(const Suite& suite, Store& store, int64_t run, const RunTotals& totals,
-                     Scorecard& card) {
+Status complete_card(const Suite& suite, Store& store, int64_t run, const RunOptions& options,
+                     const RunTotals& totals, Scorecard& card) {
   ScoreSums sums;
   LatencySums latencies;
   int64_t finished = 0;
@@ -57,7 +57,7 @@ Status complete_card(const Suite& suite, Store& store, int64_t run, const RunTot
   for (size_t t = 0; t < suite.tasks().size(); ++t) {
     const Task& task = suite.tasks()[t];
     dimensions.emplace_back(task.name, task.dimension);
-    wanted += suite.items(t) * (task.kind == TaskKind::generate ? task.generation.repeats : 1);
+    wanted += suite.items(t) * repeats_of(task, options);
   }
   card.run = run;
   card.scores = sums.scores(dimensions);

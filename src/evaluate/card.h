@@ -17,6 +17,7 @@ Scorecard begin_card(const Context& context, const Suite& suite, const Subject& 
 
 /// Reads the run's records and fills in scores, performance and completeness. Holds numbers of the records,
 /// not their texts.
-Status complete_card(const Suite& suite, Store& store, int64_t run, const RunTotals& totals, Scorecard& card);
+Status complete_card(const Suite& suite, Store& store, int64_t run, const RunOptions& options,
+                     const RunTotals& totals, Scorecard& card);
 
 }  // namespace carat

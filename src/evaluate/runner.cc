@@ -44,20 +44,21 @@ class NotesOnly final : public Progress {
 class TaskRun {
  public:
   TaskRun(const Examination& exam, Progress& progress, Store& store, int64_t run,
-          const std::vector<uint64_t>& done, double batch_seconds, int64_t& batch, RunTotals& totals)
+          const std::vector<uint64_t>& done, int64_t repeats, double batch_seconds, int64_t& batch,
+          RunTotals& totals)
       : exam_(exam),
         progress_(progress),
         store_(store),
         run_(run),
         done_(done),
+        repeats_(repeats),
         batch_seconds_(batch_seconds),
         batch_(batch),
         totals_(totals) {}
 
   Status take(Item&& item) {
     CARAT_DO(exam_.context.check());
-    const int64_t repeats = exam_.task.kind == TaskKind::generate ? exam_.task.generation.repeats : 1;
-    for (int64_t r = 0; r < repeats; ++r) {
+    for (int64_t r = 0; r < repeats_; ++r) {
       if (std::ranges::binary_search(done_, record_key(exam_.task.name, item.id, r))) {
         ++totals_.already_there;
         progress_.update(++finished_, "");
@@ -147,6 +148,7 @@ class TaskRun {
   Store& store_;
   const int64_t run_;
   const std::vector<uint64_t>& done_;
+  const int64_t repeats_;
   const double batch_seconds_;
   int64_t& batch_;
   RunTotals& totals_;
@@ -183,6 +185,11 @@ Result<std::vector<uint64_t>> finished_keys(Store& store, int64_t run) {
 
 }  // namespace
 
+int64_t repeats_of(const Task& task, const RunOptions& options) {
+  if (task.kind != TaskKind::generate) return 1;
+  return options.repeats > 0 && task.generation.temperature > 0 ? options.repeats : task.generation.repeats;
+}
+
 Result<RunTotals> run_suite(const Context& context, const Suite& suite, Subject& subject, Store& store,
                             int64_t run, const RunOptions& options) {
   const Stopwatch watch;
@@ -204,12 +211,12 @@ Result<RunTotals> run_suite(const Context& context, const Suite& suite, Subject&
     const int64_t all = suite.items(t);
     const int64_t count = options.limit < 0 ? all : std::min(all, options.limit);
     totals.all_selected = totals.all_selected && count == all;
-    const int64_t repeats = task.kind == TaskKind::generate ? task.generation.repeats : 1;
+    const int64_t repeats = repeats_of(task, options);
 
     const Examination exam{inner, subject, task, check.get(), options.judge, options.seed_shift};
     // A document may take as long as hundreds of choices: the first one tells.
     int64_t batch = task.kind == TaskKind::perplexity ? 1 : subject.questions_at_once();
-    TaskRun task_run(exam, context.progress, store, run, done, options.batch_seconds, batch, totals);
+    TaskRun task_run(exam, context.progress, store, run, done, repeats, options.batch_seconds, batch, totals);
     context.progress.begin(fmt::format("{} ({} of {})", task.name, t + 1, suite.tasks().size()), "answers",
                            count * repeats);
     int64_t seen = 0;

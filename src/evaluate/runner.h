@@ -20,10 +20,14 @@ namespace carat {
 struct RunOptions {
   std::vector<std::string> tasks;  ///< only these, by name; empty = all
   int64_t limit = -1;              ///< only the first items of each task; -1 = all
+  int64_t repeats = 0;             ///< of each item where answers are sampled; 0 = as the suite says
   uint64_t seed_shift = 0;         ///< other draws of sampled answers, for a noise floor
   double batch_seconds = 2;        ///< what a batch should take
   Judge* judge = nullptr;          ///< rates answers of tasks with a rubric; without one they are unscored
 };
+
+/// How often each item of the task is asked, each time with a seed of its own.
+int64_t repeats_of(const Task& task, const RunOptions& options);
 
 /// What one call did; figures of speed come from it.
 struct RunTotals {

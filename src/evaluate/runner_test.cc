@@ -107,7 +107,7 @@ TEST_F(RunnerTest, ChoicesAreJudgedAndKept) {
   EXPECT_EQ(metric(record_of("4"), "acc"), 1);
 
   Scorecard card = begin_card(context_, suite_, subject_, "variant", "");
-  ASSERT_TRUE(complete_card(suite_, *store_, run_, totals, card).ok());
+  ASSERT_TRUE(complete_card(suite_, *store_, run_, {}, totals, card).ok());
   EXPECT_TRUE(card.complete);
   ASSERT_FALSE(card.scores.empty());
   EXPECT_EQ(card.scores[0].metric, "acc");
@@ -173,7 +173,7 @@ TEST_F(RunnerTest, FailedAnswersAreAskedAgainUnscoredOnesAreNot) {
   EXPECT_TRUE(record_of("3").metrics.empty());
   EXPECT_EQ(record_of("5").outcome, Outcome::unscored);
   Scorecard card = begin_card(context_, suite_, subject_, "variant", "");
-  ASSERT_TRUE(complete_card(suite_, *store_, run_, totals, card).ok());
+  ASSERT_TRUE(complete_card(suite_, *store_, run_, {}, totals, card).ok());
   EXPECT_FALSE(card.complete);
   EXPECT_EQ(card.scores[0].failed, 1);
 
@@ -181,7 +181,7 @@ TEST_F(RunnerTest, FailedAnswersAreAskedAgainUnscoredOnesAreNot) {
   totals = good_run();
   EXPECT_EQ(totals.records, 1);
   EXPECT_EQ(record_of("3").outcome, Outcome::scored);
-  ASSERT_TRUE(complete_card(suite_, *store_, run_, totals, card).ok());
+  ASSERT_TRUE(complete_card(suite_, *store_, run_, {}, totals, card).ok());
   EXPECT_TRUE(card.complete);
 }
 
@@ -299,6 +299,24 @@ TEST_F(RunnerTest, RepeatsHaveSeedsOfTheirOwn) {
   shifted.seed_shift = 1;
   good_run(shifted);
   for (const uint64_t seed : subject_.seeds) EXPECT_EQ(std::ranges::count(first, seed), 0);
+}
+
+TEST_F(RunnerTest, RepeatsMayBeMoreThanTheSuiteSaysWhereAnswersAreSampled) {
+  add_chat({chat_item("a", {{"user", "A"}}, R"({"answer": ["x"]})")});
+  suite_.all_tasks[0].generation.temperature = 1;
+  add_chat({chat_item("b", {{"user", "B"}}, R"({"answer": ["x"]})")});
+  suite_.all_tasks[1].name = "greedy";
+  subject_.on_generation = [](const GenerationQuestion&, Reply<GeneratedText>& r) { r.set({}); };
+  RunOptions options;
+  options.repeats = 3;
+  EXPECT_EQ(good_run(options).records, 4);
+  EXPECT_EQ(std::set<uint64_t>(subject_.seeds.begin(), subject_.seeds.end()).size(), 4u);
+  Scorecard card = begin_card(context_, suite_, subject_, "variant", "");
+  ASSERT_TRUE(complete_card(suite_, *store_, run_, options, {}, card).ok());
+  EXPECT_TRUE(card.complete);
+  options.repeats = 4;
+  ASSERT_TRUE(complete_card(suite_, *store_, run_, options, {}, card).ok());
+  EXPECT_FALSE(card.complete);
 }
 
 TEST_F(RunnerTest, TruncatedAndLoopedAnswersAreCounted) {
