@@ -216,6 +216,8 @@ TEST(SchemaCheck, JudgesJsonAloneOrFenced) {
   EXPECT_EQ(other.reason, "at /: 'a' is missing");
   EXPECT_EQ(metric(judge(*c, "{\"a\": 1", expected), "json_valid"), 0);
   EXPECT_EQ(metric(judge(*c, std::string(100000, '['), expected), "json_valid"), 0);
+  const std::string deep = std::string(150, '[') + std::string(150, ']');
+  EXPECT_EQ(metric(judge(*c, deep, R"({"schema": {"items": {"$ref": "#"}}})"), "schema_valid"), 1);
   EXPECT_EQ(
       metric(judge(*check_of("schema", R"({"bare": true})"), "```\n{\"a\": 1}\n```", expected), "json_valid"),
       0);

@@ -88,7 +88,7 @@ struct TreeBuilder {
 
 Result<json::value> parse_json(std::string_view text) {
   json::parse_options options;
-  options.max_depth = 64;
+  options.max_depth = 200;
   const size_t limit = kTreeBytes + kTreeBytesPerByte * text.size();
   const auto left = std::make_shared<Limit>(Limit{limit, false});
   const json::storage_ptr memory = json::make_shared_resource<Bounded>(left);
