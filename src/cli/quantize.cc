@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "arch/open_model.h"
+#include "cli/checks.h"
 #include "cli/format.h"
 #include "cli/verb.h"
 #include "containers/mapped_file.h"
@@ -16,10 +17,12 @@ namespace carat {
 namespace {
 
 constexpr uint64_t kRuleFileLimit = 1 << 20;
+constexpr uint64_t kTextLimit = 1 << 30;
 
 struct Options {
   std::string in, out, to, rules, method;
-  std::vector<std::string> tensor_rules;
+  std::vector<std::string> tensor_rules, texts;
+  CalibrationTextOptions cut;
   bool dry_run = false, force = false;
   QuantizeOptions library;
 };
@@ -107,7 +110,13 @@ json::object report_json(const QuantizeReport& report, const std::string& out) {
   json::array tensors;
   for (const TensorReport& t : report.tensors) {
     tensors.push_back(tensor_json(t));
-    tensors.back().as_object()["relative_error"] = t.relative_error;
+    json::object& tensor = tensors.back().as_object();
+    tensor["relative_error"] = t.relative_error;
+    if (t.guide.tokens > 0) {
+      tensor["calibration_tokens"] = t.guide.tokens;
+      tensor["damping"] = t.guide.damping;
+      tensor["relative_loss"] = t.guide.relative_loss;
+    }
   }
   return {{"output", out},
           {"input_bytes", report.input_bytes},
@@ -177,6 +186,17 @@ void say_notes(const T& result, Console& console) {
   for (const std::string& n : result.notes) console.note(n);
 }
 
+Result<CalibrationText> calibration_text(const Checkpoint& checkpoint, const Options& options) {
+  const auto tokenizer = Tokenizer::from_metadata(checkpoint.metadata);
+  if (!tokenizer) return Error(tokenizer.error()).within(options.in);
+  std::vector<NamedText> texts;
+  for (const std::string& path : options.texts) {
+    CARAT_TRY(std::string text, read_small_file(path, kTextLimit));
+    texts.push_back({path.substr(path.find_last_of('/') + 1), std::move(text)});
+  }
+  return cut_calibration_text(**tokenizer, texts, options.cut);
+}
+
 Status quantize_verb_body(Options options, Invocation& run) {
   if (options.out.empty() && !options.dry_run)
     return usage_error(
@@ -191,6 +211,11 @@ Status quantize_verb_body(Options options, Invocation& run) {
   options.library.method = options.method;
   options.library.discard_partial = options.force;
   CARAT_TRY(const Checkpoint checkpoint, open_model(options.in));
+  CalibrationText text;
+  if (!options.texts.empty()) {
+    CARAT_TRY(text, calibration_text(checkpoint, options));
+    options.library.text = &text;
+  }
   if (options.dry_run) {
     CARAT_TRY(const QuantizePlan plan, plan_quantize(checkpoint, options.library));
     say_notes(plan, run.console);
@@ -224,6 +249,27 @@ VerbBody prepare(CLI::App& app) {
          "--method", o->method,
          fmt::format("How codes are chosen: {} (default: {})", fmt::join(methods, ", "), methods.front()))
       ->type_name("METHOD");
+  app.add_option("--text", o->texts, "Calibration text, UTF-8, for methods that use data; may be repeated")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  app.add_option("--ctx", o->cut.context, "Tokens of a sequence of calibration text")
+      ->capture_default_str()
+      ->check(whole_number(2, 1 << 20))
+      ->type_name("N");
+  app.add_option("--chunks", o->cut.sequences,
+                 "At most so many sequences, taken evenly from all texts (default: all)")
+      ->check(whole_number(1, 1 << 30))
+      ->type_name("N");
+  app.add_option("--shrink", o->library.feedback.shrink,
+                 "gptq: how far Hessians are drawn towards their diagonals, 0 to 1")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("SHARE");
+  app.add_option("--damp", o->library.feedback.damp,
+                 "gptq: what is added to the diagonal, as a share of its mean")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("SHARE");
   app.add_flag("--allow-fallback", o->library.allow_fallback,
                "Where rows are no multiple of an encoding's block, take an encoding of smaller\n"
                "blocks (recorded in the file)");
@@ -246,6 +292,7 @@ const Verb quantize_verb = {
     "The same input and options give the same bytes, for any number of threads.\n\n"
     "Examples:\n"
     "  carat quantize ~/models/SmolLM2-135M smollm2.Q4_K_M.gguf --to Q4_K_M\n"
+    "  carat quantize model/ small.gguf --to Q3_K_M --method gptq --text calibration.txt\n"
     "  carat quantize model.gguf small.gguf --to Q3_K_M --tensor 'ffn_down=Q4_K' --tensor '^output=Q6_K'\n"
     "  carat quantize model.gguf --to Q2_K --dry-run",
     prepare};

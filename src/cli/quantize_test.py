@@ -89,6 +89,26 @@ class Quantize(Case):
         self.assertEqual(read(outs[0]), read(outs[1]))
         self.assertEqual(read(outs[0]), read(outs[2]))
 
+    def test_calibration_text_guides_gptq(self):
+        wide, plain, guided = self.path("wide.gguf"), self.path("plain.gguf"), self.path("guided.gguf")
+        self.succeed("convert", STORIES, wide, "--rescale", "1", "--widen", "128:16:256", "--to", "f32")
+        rule = ("--to", "Q4_0", "--tensor", "token_embd=Q8_0")
+        self.succeed("quantize", wide, plain, *rule)
+        options = ("--method", "gptq", "--text", TEXT, "--ctx", "128", "--chunks", "40")
+        made = self.document("quantize", wide, guided, *rule, *options)
+        tensors = {t["name"]: t for t in made["tensors"]}
+        self.assertEqual(tensors["blk.0.ffn_down.weight"]["calibration_tokens"], 40 * 128)
+        self.assertNotIn("calibration_tokens", tensors["token_embd.weight"])
+        scored = lambda m: self.document("perplexity", m, "--text", TEXT, "--ctx", "128", "--chunks", "16",
+                                         "--reference", wide, "--activations", "float32")["kl"]["mean"]
+        self.assertLess(scored(guided), 0.9 * scored(plain))
+        self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--method", "gptq", says="--text")
+        self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--text", TEXT, says="search")
+        self.refuse(65, "quantize", wide, self.path("x.gguf"), *rule, "--method", "gptq", "--text",
+                    self.write("short.txt", b"Once upon a time"), says="short.txt")
+        self.refuse(65, "quantize", wide, self.path("x.gguf"), *rule, "--method", "gptq", "--text",
+                    self.write("latin1.txt", b"caf\xe9 " * 999), says="not UTF-8 at byte 3")
+
     def test_output_names(self):
         os.mkdir(self.path("directory"))
         for name in ("m.safetensors", "pytorch_model.bin", "config.json"):

@@ -97,6 +97,8 @@ class CheckpointWriter {
   virtual Status finish_tensor(std::string_view record) = 0;
   /// The journal's records of the completed tensors.
   virtual const std::vector<std::string>& records() const = 0;
+  /// The bytes of a completed tensor.
+  virtual Result<std::vector<uint8_t>> read_back(size_t tensor) const = 0;
   /// Syncs, renames, removes the journal. Where per-tensor figures are only known at the end, `final`
   /// replaces the metadata given at creation; it must serialise to the same number of bytes (fixed-size
   /// arrays and strings of fixed length), else Code::internal.

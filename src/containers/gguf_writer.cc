@@ -212,6 +212,11 @@ class GgufWriter final : public CheckpointWriter {
   size_t completed() const override { return completed_; }
   const std::vector<std::string>& records() const override { return records_; }
 
+  Result<std::vector<uint8_t>> read_back(size_t tensor) const override {
+    if (tensor >= current_) return error(Code::internal, "tensor {} is not written yet", tensor);
+    return file_->read_back(layout_.places[tensor].offset, layout_.places[tensor].bytes);
+  }
+
   Status write(Bytes rows) override {
     if (current_ == plan_.size())
       return error(Code::internal, "{} bytes written after the last tensor", rows.size());

@@ -224,6 +224,18 @@ Status PartialFile::append(Bytes bytes) {
   return {};
 }
 
+Result<std::vector<uint8_t>> PartialFile::read_back(uint64_t offset, uint64_t size) const {
+  std::vector<uint8_t> bytes(size);
+  for (uint64_t done = 0; done < size;) {
+    const ssize_t n = ::pread(file_, bytes.data() + done, size - done, static_cast<off_t>(offset + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return failed("read");
+    if (n == 0) return error(Code::io, "{}: ends before what was written to it", partial());
+    done += static_cast<uint64_t>(n);
+  }
+  return bytes;
+}
+
 Status PartialFile::mark(std::string_view record) {
   pending_ +=
       checked_line(fmt::format("{} {} {:016x} {}", marked_++, position_, digest_.value(), escape(record)));

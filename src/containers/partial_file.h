@@ -52,6 +52,8 @@ class PartialFile {
   /// Records of the pieces that a resume found complete.
   const std::vector<std::string>& records() const { return records_; }
   Status append(Bytes bytes);
+  /// What was appended at [offset, offset + size), which lies before position().
+  Result<std::vector<uint8_t>> read_back(uint64_t offset, uint64_t size) const;
   /// The piece up to position() is complete.
   Status mark(std::string_view record);
   /// Replaces the header if `header` is not empty, syncs, renames, removes the journal.

@@ -10,6 +10,7 @@ void RoundingError::add(const RoundingError& o) {
   squared_error += o.squared_error;
   squared_weight += o.squared_weight;
   weighted_error += o.weighted_error;
+  weighted_weight += o.weighted_weight;
   feedback_error += o.feedback_error;
   max_error = std::max(max_error, o.max_error);
   underflows += o.underflows;

@@ -3,6 +3,7 @@
 
 #include "containers/gguf.h"
 #include "containers/mapped_file.h"
+#include "quantize/block_walker.h"
 #include "quantize/provenance.h"
 #include "quantize/work.h"
 
@@ -87,7 +88,18 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
   CARAT_TRY(const std::vector<TensorChoice> choices,
             assign_encodings(options.recipe, *facts, tensors,
                              {.calibrated = false, .allow_fallback = options.allow_fallback}));
+  const bool guided = method->needs_feedback();
+  if (guided && !options.text)
+    return usage_error("method {} needs calibration text; give one with --text FILE", method->name());
+  if (!guided && options.text)
+    return usage_error("method {} makes no use of calibration text", method->name());
+  std::vector<bool> walked(checkpoint.tensors.size(), true);
+  if (guided) {
+    CARAT_TRY(walked, walked_tensors(checkpoint));
+  }
   Work work;
+  work.text = options.text;
+  work.feedback = options.feedback;
   work.recipe = options.recipe.name;
   work.file_type = options.recipe.file_type;
   for (const EncodingRule& r : options.recipe.rules) work.rules.push_back(format_tensor_rule(r));
@@ -103,7 +115,8 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
                         t.from->name);
       if (!t.from->is_float && !t.to->is_float && !options.allow_requantize)
         return would_requantize(checkpoint, t);
-      CARAT_TRY(rounder, rounder_for(method, t));
+      // What no Hessian is known of, such as an embedding, gets the default method.
+      CARAT_TRY(rounder, rounder_for(walked[i] ? method : all_rounders().front(), t));
       t.method = rounder->name();
       if (work.method == "copy" || !t.to->is_float) work.method = t.method;
     }

@@ -120,20 +120,31 @@ std::vector<std::string> sidecars_left_out(const Checkpoint& checkpoint) {
 }
 
 std::string format_record(const TensorRecord& r) {
-  return fmt::format("{} {:016x} {:016x} {}", r.source_sha256, r.xxh3,
-                     std::bit_cast<uint64_t>(r.relative_error), r.underflows);
+  return fmt::format("{} {:016x} {:016x} {} {} {:016x} {:016x}", r.source_sha256, r.xxh3,
+                     std::bit_cast<uint64_t>(r.relative_error), r.underflows, r.guide.tokens,
+                     std::bit_cast<uint64_t>(r.guide.damping),
+                     std::bit_cast<uint64_t>(r.guide.relative_loss));
 }
 
 Result<TensorRecord> parse_record(std::string_view text) {
   const Error bad = bad_data("the journal holds '{}', which is no tensor's record", text);
-  if (text.size() < 64 + 1 + 16 + 1 + 16 + 2) return bad;
+  std::vector<std::string_view> words;
+  for (std::string_view rest = text; !rest.empty();) {
+    const size_t space = std::min(rest.find(' '), rest.size());
+    words.push_back(rest.substr(0, space));
+    rest.remove_prefix(std::min(space + 1, rest.size()));
+  }
+  if (words.size() != 7 || words[0].size() != 64) return bad;
   TensorRecord r;
-  r.source_sha256 = text.substr(0, 64);
-  uint64_t error_bits = 0;
-  if (!parse_number(text.substr(65, 16), r.xxh3, 16) || !parse_number(text.substr(82, 16), error_bits, 16) ||
-      !parse_number(text.substr(99), r.underflows, 10))
+  r.source_sha256 = words[0];
+  uint64_t error = 0, damping = 0, loss = 0;
+  if (!parse_number(words[1], r.xxh3, 16) || !parse_number(words[2], error, 16) ||
+      !parse_number(words[3], r.underflows, 10) || !parse_number(words[4], r.guide.tokens, 10) ||
+      !parse_number(words[5], damping, 16) || !parse_number(words[6], loss, 16))
     return bad;
-  r.relative_error = std::bit_cast<double>(error_bits);
+  r.relative_error = std::bit_cast<double>(error);
+  r.guide.damping = std::bit_cast<double>(damping);
+  r.guide.relative_loss = std::bit_cast<double>(loss);
   return r;
 }
 
@@ -166,6 +177,13 @@ Metadata carried_metadata(const Checkpoint& checkpoint, const Work& work) {
   m.set("carat.recipe", Value::string(work.recipe));
   if (!work.rules.empty()) m.set("carat.recipe.rules", Value::strings(work.rules));
   m.set("carat.method", Value::string(work.method));
+  if (const CalibrationText* text = work.text) {
+    m.set("carat.calibration.texts", Value::strings(text->names));
+    m.set("carat.calibration.digest", Value::string(text->digest));
+    m.set("carat.calibration.tokens", Value::u64(static_cast<uint64_t>(text->tokens())));
+    m.set("carat.calibration.shrink", Value::f32(static_cast<float>(work.feedback.shrink)));
+    m.set("carat.calibration.damp", Value::f32(static_cast<float>(work.feedback.damp)));
+  }
   m.set("carat.source.container", Value::string(checkpoint.container));
   std::vector<std::string> files;
   for (const std::string& f : checkpoint.files) files.push_back(file_name(f));
@@ -201,6 +219,9 @@ Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) 
   hash.update(fmt::format("carat {} rounders {}\n", CARAT_VERSION, kRounderRevision));
   for (const TensorPlan& t : work.plan.tensors)
     hash.update(fmt::format("{} {} {}\n", t.name, t.to->name, t.method));
+  if (work.text)
+    hash.update(fmt::format("text {} shrink {} damp {} descending {}\n", work.text->digest,
+                            work.feedback.shrink, work.feedback.damp, work.feedback.descending));
   hash.update(fmt::format("{} bytes\n", checkpoint.file_bytes));
   for (const auto& [key, value] : checkpoint.metadata.entries()) {
     update(hash, Value::string(key));

@@ -4,6 +4,8 @@
 //   carat.version, carat.rounder_revision        the program that wrote the file
 //   carat.recipe, carat.recipe.rules             the mix's name; the user's rules as REGEX=ENCODING
 //   carat.method                                 the rounder of the quantized tensors
+//   carat.calibration.texts, .digest, .tokens    what data-driven methods saw; absent without any
+//   carat.calibration.{shrink, damp}             how Hessians were regularised, with error feedback
 //   carat.source.container, carat.source.files   names without directories
 //   carat.source.digest                          SHA-256 over the source's tensors (SourceDigest)
 //   carat.tensor.relative_error  f32[tensors]    sum (w - q)^2 / sum w^2, in file order
@@ -38,6 +40,7 @@ struct TensorRecord {
   uint64_t xxh3 = 0;
   double relative_error = 0;
   uint64_t underflows = 0;
+  GuideNote guide = {};
 };
 std::string format_record(const TensorRecord& record);
 Result<TensorRecord> parse_record(std::string_view text);

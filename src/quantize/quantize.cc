@@ -6,6 +6,7 @@
 
 #include "base/stopwatch.h"
 #include "containers/gguf.h"
+#include "quantize/block_walker.h"
 #include "quantize/provenance.h"
 #include "quantize/stream.h"
 #include "quantize/work.h"
@@ -37,7 +38,8 @@ QuantizeReport make_report(const Checkpoint& checkpoint, Work work,
   for (size_t i = 0; i < records.size(); ++i) {
     TensorPlan& t = work.plan.tensors[i];
     report.tensors.push_back({std::move(t.name), std::move(t.shape), t.from, t.to, std::move(t.method),
-                              std::move(t.reason), records[i].relative_error, records[i].underflows});
+                              std::move(t.reason), records[i].relative_error, records[i].underflows,
+                              records[i].guide});
     report.underflows += records[i].underflows;
   }
   report.peak_rss_bytes = peak_rss_bytes();
@@ -61,10 +63,16 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
   CARAT_TRY(const std::unique_ptr<CheckpointWriter> writer,
             create_gguf(out_path, work.plan.metadata, planned, write));
 
+  std::unique_ptr<Guide> guide;
+  std::vector<const Encoding*> targets;
+  for (const PlannedTensor& t : planned) targets.push_back(t.encoding);
+  if (work.text) {
+    CARAT_TRY(guide, make_block_walker(context, checkpoint, targets, *work.text, work.feedback));
+  }
   const size_t resumed = writer->completed();
   std::vector<TensorRecord> records;
-  Status streamed =
-      stream_tensors(context, options.stage, checkpoint, work, options.slab_weights, *writer, records);
+  Status streamed = stream_tensors(context, options.stage, checkpoint, work, options.slab_weights,
+                                   guide.get(), *writer, records);
   if (!streamed) {
     // A resume would meet the same values again; after an interruption or a full disk it would not.
     Error e = std::move(streamed).error();
@@ -85,6 +93,12 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
 
 Result<QuantizeReport> quantize(const Context& context, const Checkpoint& checkpoint,
                                 const std::string& out_path, const QuantizeOptions& options) {
+  if (options.text) {
+    CARAT_TRY(const Checkpoint ordered, in_walking_order(checkpoint));
+    CARAT_TRY(Work work, plan_work(ordered, options));
+    return run_work(context, ordered, out_path, std::move(work),
+                    {"quantize", options.resume, options.discard_partial, options.slab_weights});
+  }
   CARAT_TRY(Work work, plan_work(checkpoint, options));
   return run_work(context, checkpoint, out_path, std::move(work),
                   {"quantize", options.resume, options.discard_partial, options.slab_weights});

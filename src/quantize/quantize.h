@@ -12,12 +12,18 @@
 #include "base/context.h"
 #include "containers/checkpoint.h"
 #include "recipes/recipe.h"
+#include "rounders/hessian.h"
+#include "stats/calibration_text.h"
 
 namespace carat {
 
 struct QuantizeOptions {
   Recipe recipe;
-  std::string method;                ///< rounder's name; empty = the default one
+  std::string method;  ///< rounder's name; empty = the default one
+  /// Text for methods that use data, which then walk the model block by block (block_walker.h), or null. Not
+  /// copied.
+  const CalibrationText* text = nullptr;
+  FeedbackOptions feedback;          ///< of methods with error feedback
   bool allow_fallback = false;       ///< encodings of smaller blocks where the recipe's do not fit a shape
   bool allow_requantize = false;     ///< sources that are quantized already lose more than their own error
   bool resume = false;               ///< continue the partial file of an interrupted run
@@ -45,6 +51,14 @@ struct QuantizePlan {
   double bits_per_weight = 0;  ///< tensor data over all weights, norms included
 };
 
+/// How a tensor's rounding was guided by calibration text.
+struct GuideNote {
+  int64_t tokens = 0;  ///< that its input was seen at; 0: not guided
+  double damping = 0;  ///< FeedbackFactor::damping
+  /// What rounding added to the outputs, tr(D H D^T) with H as it was factored, over sum w^2 H[k][k].
+  double relative_loss = 0;
+};
+
 struct TensorReport {
   std::string name;
   std::vector<int64_t> shape;
@@ -54,6 +68,7 @@ struct TensorReport {
   std::string reason;
   double relative_error = 0;  ///< sum (w - q)^2 / sum w^2
   uint64_t underflows = 0;    ///< non-zero values stored as zero (float encodings)
+  GuideNote guide = {};       ///< what data said, where the method used any
 };
 
 struct QuantizeReport {

@@ -74,12 +74,13 @@ class Belt {
 class Stream {
  public:
   Stream(const Context& context, const KernelTable& kernels, const Checkpoint& checkpoint, const Work& work,
-         uint64_t slab_weights, CheckpointWriter& writer, std::vector<TensorRecord>& records)
+         uint64_t slab_weights, Guide* guide, CheckpointWriter& writer, std::vector<TensorRecord>& records)
       : context_(context),
         kernels_(kernels),
         checkpoint_(checkpoint),
         work_(work),
         slab_weights_(static_cast<int64_t>(std::min<uint64_t>(slab_weights, 1u << 30))),
+        guide_(guide),
         writer_(writer),
         records_(records) {}
 
@@ -105,6 +106,7 @@ class Stream {
   const Checkpoint& checkpoint_;
   const Work& work_;
   const int64_t slab_weights_;
+  Guide* const guide_;  // or null
   CheckpointWriter& writer_;
   std::vector<TensorRecord>& records_;
 
@@ -112,6 +114,7 @@ class Stream {
   int64_t next_row_ = 0;
   Sha256 read_digest_;  // of the tensor being read, computed, written
   RoundingError error_;
+  ColumnGuide columns_;
   Xxh3 written_digest_;
   uint64_t weights_done_ = 0;
 };
@@ -158,11 +161,12 @@ Status Stream::round(Slab& slab, const Rounder& rounder) {
   const int64_t unit = unit_rows(t);
   slab.rounded.resize(static_cast<uint64_t>(slab.rows) * to.row_bytes(columns));
   for (int64_t r = 0; r < slab.rows; r += unit) {
-    CARAT_TRY(const RoundingError error,
-              rounder.round(context_, kernels_, to,
-                            {t.encoding, slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(),
-                             std::min(unit, slab.rows - r), columns},
-                            {}, slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
+    CARAT_TRY(
+        const RoundingError error,
+        rounder.round(context_, kernels_, to,
+                      {t.encoding, slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(),
+                       std::min(unit, slab.rows - r), columns},
+                      columns_, slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
     error_.add(error);
   }
   slab.out = slab.rounded;
@@ -205,6 +209,10 @@ Status Stream::check(const Slab& slab) const {
 
 Status Stream::compute(Slab& slab) {
   const Rounder* rounder = work_.rounders[slab.tensor];
+  if (guide_ && slab.first == 0) {
+    const bool wants_feedback = rounder && rounder->needs_feedback();
+    CARAT_TRY(columns_, guide_->begin(context_, slab.tensor, wants_feedback));
+  }
   if (rounder) {
     CARAT_DO(round(slab, *rounder));
   } else {
@@ -212,7 +220,13 @@ Status Stream::compute(Slab& slab) {
     slab.out = slab.source;
   }
   CARAT_DO(check(slab));
+  if (guide_) CARAT_DO(guide_->rounded(slab.tensor, slab.first, slab.rows, slab.out));
   if (slab.last) {
+    if (guide_) {
+      CARAT_TRY(slab.record.guide, guide_->finished(context_, slab.tensor));
+      if (error_.feedback_error > 0)
+        slab.record.guide.relative_loss = error_.feedback_error / error_.weighted_weight;
+    }
     slab.record.relative_error = error_.relative();
     slab.record.underflows = error_.underflows;
     error_ = {};
@@ -245,6 +259,10 @@ Status Stream::check_taken_over() {
       return usage_error(
           "{}: {} has changed since the interrupted run read it; throw that run's work away (--force)",
           checkpoint_.source, t.name);
+    if (slab.last && guide_) {
+      CARAT_TRY(const std::vector<uint8_t> stored, writer_.read_back(slab.tensor));
+      CARAT_DO(guide_->take_over(context_, slab.tensor, stored));
+    }
     weights_done_ += static_cast<uint64_t>(slab.rows * t.columns());
     context_.progress.update(weights_done_, t.name);
   }
@@ -318,6 +336,7 @@ class NoWriter final : public CheckpointWriter {
   Status write(Bytes) override { return {}; }
   Status finish_tensor(std::string_view) override { return {}; }
   const std::vector<std::string>& records() const override { return records_; }
+  Result<std::vector<uint8_t>> read_back(size_t) const override { return std::vector<uint8_t>(); }
   Status finish(const Metadata*) override { return {}; }
   void discard() override {}
 
@@ -328,20 +347,21 @@ class NoWriter final : public CheckpointWriter {
 }  // namespace
 
 Status stream_tensors(const Context& context, std::string_view stage, const Checkpoint& checkpoint,
-                      const Work& work, uint64_t slab_weights, CheckpointWriter& writer,
+                      const Work& work, uint64_t slab_weights, Guide* guide, CheckpointWriter& writer,
                       std::vector<TensorRecord>& records) {
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
   for (const std::string& text : writer.records()) {
     CARAT_TRY(TensorRecord record, parse_record(text));
     records.push_back(std::move(record));
   }
-  return Stream(context, *kernels, checkpoint, work, slab_weights, writer, records).run(stage);
+  return Stream(context, *kernels, checkpoint, work, slab_weights, guide, writer, records).run(stage);
 }
 
 Status measure_tensors(const Context& context, std::string_view stage, const Checkpoint& checkpoint,
                        const Work& work, std::vector<TensorRecord>& records) {
   NoWriter nowhere;
-  return stream_tensors(context, stage, checkpoint, work, QuantizeOptions().slab_weights, nowhere, records);
+  return stream_tensors(context, stage, checkpoint, work, QuantizeOptions().slab_weights, nullptr, nowhere,
+                        records);
 }
 
 }  // namespace carat

@@ -6,15 +6,17 @@
 // model's size. Rejected: stages in lock-step, which wait for the slowest of every step.
 #pragma once
 
+#include "quantize/guide.h"
 #include "quantize/provenance.h"
 #include "quantize/work.h"
 
 namespace carat {
 
 /// Writes every tensor from writer.completed() on. `records` gets one record per tensor, those of a resume
-/// first. `stage` names the work to whoever is told of progress.
+/// first. `stage` names the work to whoever is told of progress. guide: what data says about the tensors, or
+/// null.
 Status stream_tensors(const Context& context, std::string_view stage, const Checkpoint& checkpoint,
-                      const Work& work, uint64_t slab_weights, CheckpointWriter& writer,
+                      const Work& work, uint64_t slab_weights, Guide* guide, CheckpointWriter& writer,
                       std::vector<TensorRecord>& records);
 
 /// As if it wrote, for the records alone: what the tensors are, and what rounding them loses.

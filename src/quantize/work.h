@@ -14,6 +14,8 @@ struct Work {
   std::string recipe;                    ///< of the evidence
   std::vector<std::string> rules;
   std::string method;
+  const CalibrationText* text = nullptr;  ///< what guides rounders that use data
+  FeedbackOptions feedback;
   std::optional<uint32_t> file_type;  ///< none: the source's stays
 };
 

@@ -12,7 +12,7 @@ typedef int32_t I8 __attribute__((vector_size(4 * kPartial)));
 typedef double D8 __attribute__((vector_size(8 * kPartial)));
 
 struct Partial {
-  D8 error{}, weight{}, weighted{};
+  D8 error{}, weight{}, weighted{}, weighted_weight{};
   F8 largest{};
   I8 vanished{};  ///< minus the number of underflows
 };
@@ -30,7 +30,9 @@ CARAT_LANES void measure_some(const float* w, const float* q, const float* impor
   if constexpr (kImportance) {
     F8 i;
     std::memcpy(&i, importance, sizeof i);
-    p.weighted += __builtin_convertvector(i, D8) * square;
+    const D8 counts = __builtin_convertvector(i, D8);
+    p.weighted += counts * square;
+    p.weighted_weight += counts * (value * value);
   }
   const F8 size = (F8)((I8)(a - b) & 0x7fffffff);
   p.largest = size > p.largest ? size : p.largest;
@@ -75,6 +77,7 @@ CARAT_LANES void measure_as(const float* w, const float* q, int64_t n, const flo
     row.squared_error += p.error[k];
     row.squared_weight += p.weight[k];
     row.weighted_error += kImportance ? p.weighted[k] : p.error[k];
+    row.weighted_weight += kImportance ? p.weighted_weight[k] : p.weight[k];
     const auto largest = static_cast<double>(p.largest[k]);
     row.max_error = largest > row.max_error ? largest : row.max_error;
     row.underflows += static_cast<uint64_t>(-p.vanished[k]);

@@ -36,8 +36,8 @@ CARAT_LANES I add_products(I sum, H a, H b) {
     sum[i] += int32_t{a[2 * i]} * b[2 * i] + int32_t{a[2 * i + 1]} * b[2 * i + 1];
   return sum;
 }
-/// a b + c, rounded once: the product is exact in double, and the sum, made odd where it is not exact, rounds to
-/// float as the exact sum would (Boldo and Melquiond, "Emulation of FMA", 2008).
+/// a b + c, rounded once: the product is exact in double, and the sum, made odd where it is not exact, rounds
+/// to float as the exact sum would (Boldo and Melquiond, "Emulation of FMA", 2008).
 CARAT_LANES F fused(F a, F b, F c) {
   typedef double Wide __attribute__((vector_size(8 * kSearchLanes)));
   typedef int64_t Bits __attribute__((vector_size(8 * kSearchLanes)));

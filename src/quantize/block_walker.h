@@ -1,0 +1,44 @@
+// Walks through a model block by block while its tensors are streamed, so that every matrix is rounded with
+// knowledge of the inputs it will meet, those that the already rounded tensors before it give.
+//
+// It holds the residual stream of the whole calibration set and moves it on as tensors are finished:
+//
+//   embedding rounded      x = embed(tokens)
+//   q, k, v of a layer     Hessian of norm(x)          when they are rounded: attended = attention(x)
+//   attention output       Hessian of attended                               x += output(attended)
+//   gate, up               Hessian of norm(x)                                -
+//   down                   Hessian of silu(gate) * up                        x += down(...)
+//   output                 Hessian of the final norm(x)
+//
+// Each step runs the weights as they are by then, rounded ones decoded to float, with activations in float.
+// A resume needs no other state than the rounded tensors themselves: they are read back, and x moves through
+// them without any Hessian. Rejected: a file of hidden states beside the partial one, as large as the model's
+// own activations, to save a tenth of the time.
+//
+// Memory: calibration tokens * (width + what attention hands on) floats, one layer in float, one Hessian and
+// its factor. Time: about 1.4 forward passes over the calibration set besides Hessians and rounding.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/kernels.h"
+#include "quantize/guide.h"
+#include "stats/calibration_text.h"
+
+namespace carat {
+
+/// The order in which a walk needs them: embedding, each layer's tensors from its input to its output, the
+/// output. What the family does not know keeps its place before the layers. Errors: as read_model_config().
+Result<Checkpoint> in_walking_order(Checkpoint checkpoint);
+
+/// True for the matrices that a walk has Hessians for.
+Result<std::vector<bool>> walked_tensors(const Checkpoint& checkpoint);
+
+/// `checkpoint` in walking order; `targets` gives each tensor's encoding in the output. All three stay where
+/// they are as long as the walker is used.
+Result<std::unique_ptr<Guide>> make_block_walker(const Context& context, const Checkpoint& checkpoint,
+                                                 std::span<const Encoding* const> targets,
+                                                 const CalibrationText& text, const FeedbackOptions& options);
+
+}  // namespace carat

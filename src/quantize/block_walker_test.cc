@@ -1,0 +1,199 @@
+// A walk changes what is rounded, not what promises hold: same bytes for any number of threads and after any
+// interruption; and it must pay, in what the model computes.
+#include "quantize/block_walker.h"
+
+#include <algorithm>
+
+#include "arch/tiny_model.h"
+#include "kernels/kernel_table.h"
+#include "model/forward.h"
+#include "quantize/testing.h"
+
+namespace carat {
+namespace {
+
+using namespace testing;
+
+constexpr int64_t kContext = 24, kSequences = 12;
+
+Checkpoint model(bool tied = false) {
+  TinyShape shape{.layers = 3,
+                  .width = 64,
+                  .feed_forward = 128,
+                  .heads = 4,
+                  .kv_heads = 2,
+                  .head_dim = 16,
+                  .vocabulary = 96};
+  shape.tied = tied;
+  return tiny_model("llama", shape, 5);
+}
+
+CalibrationText text(uint64_t seed = 3) {
+  CalibrationText out;
+  out.context = kContext;
+  out.names = {"random"};
+  out.digest = std::string(64, 'a');
+  Random random(seed);
+  for (int64_t i = 0; i < kSequences; ++i) {
+    out.sequences.emplace_back();
+    for (int64_t t = 0; t < kContext; ++t)
+      out.sequences.back().push_back(static_cast<TokenId>(random.next() % 96));
+  }
+  return out;
+}
+
+QuantizeOptions guided(const CalibrationText& with) {
+  QuantizeOptions o = options_for("Q4_0");
+  o.method = "gptq";
+  o.text = &with;
+  o.allow_fallback = true;  // rows of 64 columns
+  return o;
+}
+
+/// Final hidden states of every token of `with`, in float.
+std::vector<float> hidden_states(const Checkpoint& checkpoint, const CalibrationText& with) {
+  Runner runner;
+  const auto weights = load_weights(runner.context(), checkpoint);
+  EXPECT_TRUE(weights.ok()) << weights.error().message;
+  const ModelConfig& c = weights->config;
+  const KvFormat format{KvEncoding::f16, c.kv_heads, c.head_dim};
+  const Model m{*weights, *default_kernel_table().value(), ActivationScheme::float32};
+  std::vector<float> out(static_cast<size_t>(with.tokens() * c.width));
+  ForwardScratch scratch;
+  int64_t first = 0;
+  for (const auto& tokens : with.sequences) {
+    std::vector<std::vector<uint8_t>> memory;
+    std::vector<KvView> views;
+    for (int64_t l = 0; l < c.layers; ++l) {
+      memory.emplace_back(static_cast<size_t>(format.bytes(kContext)) + 64);
+      const auto at = (reinterpret_cast<uintptr_t>(memory.back().data()) + 63) / 64 * 64;
+      views.push_back({reinterpret_cast<uint8_t*>(at), format});
+    }
+    const ForwardSegment segment{tokens, 0, views, kContext};
+    forward(runner.pool, m, scratch, {&segment, 1}, out.data() + first * c.width);
+    first += kContext;
+  }
+  return out;
+}
+
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return sum / static_cast<double>(a.size());
+}
+
+Checkpoint quantized(const Folder& folder, const Checkpoint& source, const QuantizeOptions& options) {
+  Runner runner;
+  const std::string path = folder / (options.method + ".gguf");
+  const auto report = quantize(runner.context(), source, path, options);
+  EXPECT_TRUE(report.ok()) << report.error().message;
+  auto written = read_gguf(path);
+  EXPECT_TRUE(written.ok());
+  return *std::move(written);
+}
+
+TEST(BlockWalker, hidden_states_are_nearer_than_after_a_search_that_knows_no_inputs) {
+  Folder folder;
+  const Checkpoint source = model();
+  const CalibrationText with = text();
+  QuantizeOptions options = guided(with);
+  const Checkpoint walked = quantized(folder, source, options);
+  options.method = "search";
+  options.text = nullptr;
+  const Checkpoint searched = quantized(folder, source, options);
+  for (const CalibrationText& other : {with, text(99)}) {  // the calibration's own sequences, and others
+    const std::vector<float> expected = hidden_states(source, other);
+    EXPECT_LT(distance(hidden_states(walked, other), expected),
+              0.95 * distance(hidden_states(searched, other), expected));
+  }
+}
+
+TEST(BlockWalker, matrices_are_guided_and_say_so) {
+  Folder folder;
+  const CalibrationText with = text();
+  for (const bool tied : {false, true}) {
+    Runner runner;
+    const auto report = quantize(runner.context(), model(tied), folder / "out.gguf", guided(with));
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    int guided_tensors = 0;
+    for (const TensorReport& t : report->tensors) {
+      const bool matrix = t.shape.size() == 2 && t.name != "token_embd.weight";
+      EXPECT_EQ(t.guide.tokens, matrix ? with.tokens() : 0) << t.name;
+      EXPECT_EQ(t.method == "gptq", matrix) << t.name;
+      if (!matrix) continue;
+      ++guided_tensors;
+      EXPECT_DOUBLE_EQ(t.guide.damping, 0.05) << t.name;
+      EXPECT_GT(t.guide.relative_loss, 0) << t.name;
+      EXPECT_LT(t.guide.relative_loss, 0.02) << t.name;
+    }
+    EXPECT_EQ(guided_tensors, tied ? 21 : 22);
+    const auto written = read_gguf(folder / "out.gguf");
+    ASSERT_TRUE(written.ok());
+    EXPECT_EQ(*written->metadata.string_at("carat.calibration.digest").value(), with.digest);
+  }
+}
+
+TEST(BlockWalker, the_order_and_the_number_of_threads_do_not_matter) {
+  Folder folder;
+  const CalibrationText with = text();
+  Checkpoint shuffled = model();
+  std::ranges::reverse(shuffled.tensors);
+  ASSERT_TRUE(shuffled.reindex().ok());
+  std::string expected;
+  for (const Checkpoint& source : {model(), shuffled})
+    for (const int threads : {1, 3}) {
+      Runner runner(threads);
+      QuantizeOptions options = guided(with);
+      options.slab_weights = threads == 1 ? 1 : 4u << 20;
+      ASSERT_TRUE(quantize(runner.context(), source, folder / "out.gguf", options).ok());
+      const std::string bytes = contents(folder / "out.gguf");
+      if (expected.empty()) expected = bytes;
+      EXPECT_TRUE(bytes == expected) << threads;
+    }
+}
+
+TEST(BlockWalker, a_resume_ends_in_the_same_bytes) {
+  Folder folder;
+  const CalibrationText with = text();
+  const Checkpoint source = model();
+  QuantizeOptions options = guided(with);
+  Runner whole;
+  ASSERT_TRUE(quantize(whole.context(), source, folder / "whole.gguf", options).ok());
+  const std::string out = folder / "out.gguf";
+  for (int stop_after = 1; stop_after < 30; stop_after += 3) {
+    Runner first;
+    int updates = 0;
+    first.on_update = [&](uint64_t) {
+      if (++updates == stop_after) first.cancellation.request();
+    };
+    options.resume = false;
+    ASSERT_FALSE(quantize(first.context(), source, out, options).ok()) << stop_after;
+    options.resume = true;
+    Runner second;
+    const CalibrationText another = text(4);
+    CalibrationText renamed = another;
+    renamed.digest = std::string(64, 'b');
+    QuantizeOptions other = options;
+    other.text = &renamed;
+    EXPECT_EQ(quantize(second.context(), source, out, other).error().code, Code::usage) << "another text";
+    const auto resumed = quantize(second.context(), source, out, options);
+    ASSERT_TRUE(resumed.ok()) << resumed.error().message;
+    EXPECT_TRUE(contents(out) == contents(folder / "whole.gguf")) << stop_after;
+    std::filesystem::remove(out);
+  }
+}
+
+TEST(BlockWalker, methods_and_text_must_fit) {
+  const CalibrationText with = text();
+  QuantizeOptions options = guided(with);
+  options.text = nullptr;
+  const auto without = plan_quantize(model(), options);
+  ASSERT_FALSE(without.ok());
+  EXPECT_EQ(without.error().message, "method gptq needs calibration text; give one with --text FILE");
+  options = guided(with);
+  options.method = "nearest";
+  EXPECT_EQ(plan_quantize(model(), options).error().code, Code::usage);
+}
+
+}  // namespace
+}  // namespace carat
