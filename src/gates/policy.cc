@@ -5,8 +5,8 @@
 #include "base/digest.h"
 #include "containers/mapped_file.h"
 #include "containers/quote.h"
+#include "containers/toml_table.h"
 #include "gates/metrics.h"
-#include "suites/toml_table.h"
 
 namespace carat {
 namespace {

@@ -185,7 +185,11 @@ TEST(RuleFile, MistakesNameFileAndLine) {
       {"base = \"Q4_K_M\"\n\n[[rule]]\ntensor='x'\nencoding='IQ2_XXS'\n", "f.toml:3"},
       {"base = \"Q4_K_M\"\n\n[[rule]]\ntensor='attn_('\nencoding='Q6_K'\n", "f.toml:3"},
       {"base = = 3\n", "f.toml:1"},
+      {"base = \"Q4_K_M\"\nrule = [};\n", "f.toml:2"},
   };
+  std::string deep = "a";  // the parser itself would exhaust the stack
+  for (int i = 0; i < 200'000; ++i) deep += ".a";
+  EXPECT_FALSE(parse_rule_file(deep + " = 1\n", "f.toml").ok());
   for (const auto& [text, expected] : cases) {
     const auto r = parse_rule_file(text, "f.toml");
     ASSERT_FALSE(r.ok()) << text;

@@ -5,7 +5,7 @@
 #include <unordered_set>
 
 #include "containers/quote.h"
-#include "suites/toml_table.h"
+#include "containers/toml_table.h"
 
 namespace carat {
 

@@ -1,4 +1,4 @@
-#include "suites/toml_table.h"
+#include "containers/toml_table.h"
 
 #include <sstream>
 
