@@ -20,11 +20,11 @@ void add_suite_option(CLI::App& app, std::string& suite) {
       ->type_name("SUITE");
 }
 
-Result<ChosenSuite> choose_suite(const Context&, const std::string& option) {
+Result<ChosenSuite> choose_suite(const Context& context, const std::string& option) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(option, ignored) && !option.ends_with(".toml"))
     return ChosenSuite{option, ""};
-  CARAT_TRY(const auto suite, open_suite(option));
+  CARAT_TRY(const auto suite, open_suite(context, option));
   return ChosenSuite{suite->name(), suite->digest()};
 }
 

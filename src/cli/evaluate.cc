@@ -234,7 +234,7 @@ Status evaluate(const Options& o, Invocation& run) {
   if (works_on_the_store(o)) return read_store(o, run.console);
   const std::string& store_path = o.store;
   CARAT_TRY(const std::string suite_path, find_suite(o.suite));
-  CARAT_TRY(const auto suite, open_suite(suite_path));
+  CARAT_TRY(const auto suite, open_suite(run.context, suite_path));
   const auto is_sampled = [](const Task& t) {
     return t.kind == TaskKind::generate && t.generation.temperature > 0;
   };

@@ -97,7 +97,7 @@ Status show_items(const Suite& suite, const Words& words, Invocation& run) {
 
 Status show(const Words& words, Invocation& run) {
   CARAT_TRY(const std::string path, find_suite(words.suite));
-  CARAT_TRY(const auto suite, open_suite(path));
+  CARAT_TRY(const auto suite, open_suite(run.context, path));
   if (!words.task.empty()) return show_items(*suite, words, run);
   json::array tasks;
   std::string text = fmt::format("{} version {}\n", printable(suite->name()), printable(suite->version()));
@@ -141,7 +141,7 @@ Status show(const Words& words, Invocation& run) {
 
 Status check(const Words& words, Invocation& run) {
   CARAT_TRY(const std::string path, find_suite(words.suite));
-  CARAT_TRY(const auto suite, open_suite(path));
+  CARAT_TRY(const auto suite, open_suite(run.context, path));
   int64_t items = 0;
   for (size_t t = 0; t < suite->tasks().size(); ++t) items += suite->items(t);
   if (run.console.json())

@@ -221,7 +221,7 @@ Result<RunTotals> run_suite(const Context& context, const Suite& suite, Subject&
                            count * repeats);
     int64_t seen = 0;
     CARAT_DO(suite.for_each(t, [&](Item&& item) -> Status {
-      return seen++ < count ? task_run.take(std::move(item)) : Status();
+      return seen++ < count ? task_run.take(std::move(item)) : context.check();
     }));
     CARAT_DO(task_run.flush());
     context.progress.end();

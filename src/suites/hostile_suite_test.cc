@@ -204,5 +204,17 @@ TEST(HostileSuite, DeepAndLargeFiles) {
   EXPECT_TRUE(d.good());
 }
 
+TEST(HostileSuite, ReadingALargeOneCanBeInterrupted) {
+  SuiteDirectory d;
+  d.tasks("[[task]]\nname = \"t\"\nkind = \"perplexity\"\nitems = \"i.jsonl\"\n");
+  d.file("i.jsonl", "{\"text\": \"a\"}\n");
+  ASSERT_TRUE(d.open().ok());
+  Cancellation cancellation;
+  cancellation.request();
+  const auto suite = d.open(cancellation);
+  ASSERT_FALSE(suite.ok());
+  EXPECT_EQ(suite.error().code, Code::interrupted);
+}
+
 }  // namespace
 }  // namespace carat

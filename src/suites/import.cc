@@ -176,7 +176,7 @@ Result<ImportReport> import_suite(const Context& context, const Importer& import
   CARAT_TRY(Output toml, Output::create(*partial / "suite.toml"));
   CARAT_DO(toml.write(text));
   CARAT_DO(toml.close());
-  CARAT_TRY(const auto suite, open_suite(*partial / "suite.toml"));
+  CARAT_TRY(const auto suite, open_suite(context, *partial / "suite.toml"));
   report.digest = suite->digest();
   CARAT_DO(partial->finish());
   return report;

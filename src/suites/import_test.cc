@@ -42,7 +42,7 @@ struct Imports : ::testing::Test {
     const auto report = run(format, std::move(request));
     EXPECT_TRUE(report.ok()) << report.error().message;
     if (!report.ok()) return nullptr;
-    auto suite = open_suite(output());
+    auto suite = open_suite(context, output());
     EXPECT_TRUE(suite.ok()) << suite.error().message;
     if (!suite.ok()) return nullptr;
     EXPECT_EQ((*suite)->digest(), report->digest);
@@ -251,7 +251,6 @@ TEST_F(Imports, IfEvalSlicesByGroupsOfInstructions) {
 }
 
 TEST_F(Imports, MtBenchKeepsItsTurnsAndReferences) {
-  if (!find_check_kind("rubric")) GTEST_SKIP() << "this build has no check 'rubric'";
   const auto f = file(
       "m.jsonl", R"({"question_id": 81, "category": "writing", "turns": ["One", "Two"]})"
                  "\n"

@@ -59,16 +59,16 @@ class FileSuite final : public Suite {
   }
 
   /// Reads everything once: counts, digest, mistakes.
-  Status read_all() {
+  Status read_all(const Context& context) {
     Sha256 digest;
     digest.update("carat suite 1\n");
-    for (size_t t = 0; t < file_.tasks.size(); ++t) CARAT_DO(read_task(t, digest));
+    for (size_t t = 0; t < file_.tasks.size(); ++t) CARAT_DO(read_task(context, t, digest));
     digest_ = digest.hex();
     return {};
   }
 
  private:
-  Status read_task(size_t t, Sha256& digest) {
+  Status read_task(const Context& context, size_t t, Sha256& digest) {
     TaskFile& task = file_.tasks[t];
     CARAT_TRY(ItemReader reader, ItemReader::open(file_.directory, task));
     readers_.push_back(std::move(reader));
@@ -81,6 +81,7 @@ class FileSuite final : public Suite {
     };
     std::unordered_set<uint64_t> ids;  // sums, so that memory is small whatever the ids are
     const LineSink take = [&](Item&& item, const std::string& place) -> Status {
+      CARAT_DO(context.check());
       if (ids.empty()) {
         set_default_metrics(item, task);
         add(to_json(task.task));
@@ -141,13 +142,13 @@ class FileSuite final : public Suite {
 
 }  // namespace
 
-Result<std::shared_ptr<const Suite>> open_suite(const std::string& path) {
+Result<std::shared_ptr<const Suite>> open_suite(const Context& context, const std::string& path) {
   struct stat s {};
   const bool directory = ::stat(path.c_str(), &s) == 0 && S_ISDIR(s.st_mode);
   const std::string within = path.ends_with('/') ? path : path + "/";
   CARAT_TRY(SuiteFile file, read_suite_file(directory ? within + "suite.toml" : path));
   auto suite = std::make_shared<FileSuite>(std::move(file));
-  CARAT_DO(suite->read_all());
+  CARAT_DO(suite->read_all(context));
   return std::shared_ptr<const Suite>(std::move(suite));
 }
 

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/context.h"
 #include "base/error.h"
 #include "containers/json.h"
 
@@ -92,7 +93,7 @@ class Suite {
 /// Opens a directory (or its suite.toml) and reads every item once, so that all that is wrong with a suite is
 /// said before anything is computed. Errors: Code::no_input; Code::bad_data naming file, line and key:
 /// syntax, unknown keys, kinds, metrics or checks, duplicate task names or item ids, text that is not UTF-8,
-/// a gold answer that is none of the choices.
-Result<std::shared_ptr<const Suite>> open_suite(const std::string& path);
+/// a gold answer that is none of the choices; interruption.
+Result<std::shared_ptr<const Suite>> open_suite(const Context& context, const std::string& path);
 
 }  // namespace carat

@@ -25,7 +25,11 @@ class SuiteDirectory {
   std::string path() const { return directory_.path(); }
   std::string operator/(std::string_view name) const { return directory_ / name; }
 
-  Result<std::shared_ptr<const Suite>> open() const { return open_suite(path()); }
+  Result<std::shared_ptr<const Suite>> open(const Cancellation& cancellation = {}) const {
+    ThreadPool pool(1);
+    Progress progress;
+    return open_suite({pool, cancellation, progress}, path());
+  }
   std::shared_ptr<const Suite> good() const {
     auto suite = open();
     if (!suite.ok()) {
