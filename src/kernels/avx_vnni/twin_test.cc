@@ -15,6 +15,8 @@ CARAT_BEGIN_AVX512
 //
 #include "kernels/generic/quantized_product.h"
 //
+#include "kernels/generic/unpack_block32.h"
+//
 #include "kernels/generic/unpack_block256.h"
 CARAT_END_TARGET
 
@@ -28,6 +30,7 @@ const KernelTable* avx_vnni_twin() {
   static const KernelTable table = [avx2] {
     KernelTable t = *avx2;
     t.isa = Isa::avx_vnni;
+    set_products<AvxVnniSimd, 32>(t, EncodingList<Q4_0, Q5_1, Q8_0, IQ4_NL>{});
     set_products<AvxVnniSimd, 256>(t, EncodingList<Q2_K, Q4_K, Q6_K, IQ4_XS>{});
     return t;
   }();
