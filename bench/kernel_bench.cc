@@ -133,8 +133,8 @@ class Products {
       const double s = spread(seconds).median;
       Work work;
       work.bytes = static_cast<double>(matrix.size());
-      const bool floats = e.is_float || o_.scheme == ActivationScheme::float32;
-      (floats ? work.f32 : work.int8) = 2.0 * static_cast<double>(shape.rows * shape.columns * tokens);
+      (multiplies_floats(e, o_.scheme) ? work.f32 : work.int8) =
+          2.0 * static_cast<double>(shape.rows * shape.columns * tokens);
       const double share = std::max(memory_share(work, limits, s), compute_share(work, limits, s));
       fmt::print("{:<8} {:>12} {:>6}  {:>9.1f} {:>8.2f} {:>9.1f} {:>4.0f} %\n", e.name,
                  fmt::format("{}x{}", shape.rows, shape.columns), tokens, s * 1e6, work.bytes / s * 1e-9,

@@ -28,6 +28,7 @@ struct Options {
   double sustain = 0;
   bool twin = false, profile = false;
   ActivationScheme activations = ActivationScheme::int8_block;
+  KvEncoding kv = KvEncoding::f16;
 };
 
 std::vector<SpeedCase> speed_cases(const Options& o) {
@@ -78,6 +79,7 @@ class Bench {
     note_memory(checkpoint, run_.console);
     const std::vector<SpeedCase> cases = speed_cases(o_);
     engine_options_.activations = o_.activations;
+    engine_options_.kv = o_.kv;
     engine_options_.context = std::max<int64_t>(o_.prefill, 1);
     if (o_.sustain > 0)
       engine_options_.context = std::max<int64_t>(engine_options_.context, sustained_tokens());
@@ -86,6 +88,7 @@ class Bench {
     report_.model = o_.model;
     report_.isa = isa_name(*chosen_isa());
     report_.activation_scheme = activation_scheme_name(o_.activations);
+    report_.kv = kv_encoding_name(o_.kv);
     report_.file_bytes = checkpoint.file_bytes;
     CARAT_TRY(const KernelTable* kernels, default_kernel_table());
     const LimitMeter meter(*kernels);
@@ -237,6 +240,7 @@ VerbBody prepare(CLI::App& app) {
       ->type_name("SECONDS");
   app.add_flag("--profile", o->profile, "Also the time of each operation, beside what the machine allows");
   add_activations_option(app, o->activations);
+  add_kv_option(app, o->kv);
   return [o](Invocation& run) { return bench(*o, run); };
 }
 

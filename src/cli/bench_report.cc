@@ -213,7 +213,8 @@ json::object bench_json(const BenchReport& report) {
   json::object out{{"model", report.model},
                    {"file_bytes", report.file_bytes},
                    {"isa", report.isa},
-                   {"activation_scheme", report.activation_scheme}};
+                   {"activation_scheme", report.activation_scheme},
+                   {"kv", report.kv}};
   add_headline(report.speed, out);
   out["results"] = results_json(report.speed, 0);
   if (!report.reference.empty())

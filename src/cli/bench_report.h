@@ -12,7 +12,7 @@
 namespace carat {
 
 struct BenchReport {
-  std::string model, isa, activation_scheme;
+  std::string model, isa, activation_scheme, kv;
   uint64_t file_bytes = 0;
   std::string reference;  ///< what engine 1 of `speed` is; empty where there is none
   SpeedReport speed;

@@ -30,6 +30,14 @@ class Bench(Case):
         self.assertIn("attention", operations)
         self.assertIn("down", operations)
 
+    def test_keys_and_values_count_as_they_are_kept(self):
+        read = {}
+        for kv in ("f16", "q8_0"):
+            d = self.document("bench", STORIES, *QUICK, "--depth", "50", "--kv", kv)
+            self.assertEqual(d["kv"], kv.upper())
+            read[kv] = d["results"][1]["bytes_per_token"]
+        self.assertLess(read["q8_0"], read["f16"])
+
     def test_against_another_model(self):
         done = self.succeed("bench", STORIES, *QUICK, "--twin")
         self.assertIn("against a made-up F16 model of the same shape", done.stdout)

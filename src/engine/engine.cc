@@ -15,25 +15,24 @@ class LoadedSession;
 class LoadedEngine final : public Engine, public std::enable_shared_from_this<LoadedEngine> {
  public:
   LoadedEngine(Checkpoint checkpoint, Weights weights, std::shared_ptr<const Tokenizer> tokenizer,
-               const KernelTable& kernels, int64_t context, ActivationScheme scheme, KvEncoding kv)
+               const KernelTable& kernels, const EngineOptions& options)
       : checkpoint_(std::move(checkpoint)),
         weights_(std::move(weights)),
         tokenizer_(std::move(tokenizer)),
         kernels_(kernels),
-        context_(context),
-        scheme_(scheme),
-        kv_(kv) {}
+        options_(options) {}
 
+  const EngineOptions& options() const override { return options_; }
   const Checkpoint& checkpoint() const override { return checkpoint_; }
   const Tokenizer* tokenizer() const override { return tokenizer_.get(); }
   int64_t vocabulary() const override { return config().vocabulary; }
-  int64_t context_length() const override { return context_; }
+  int64_t context_length() const override { return options_.context; }
   int64_t kv_bytes(int64_t positions) const override {
-    return config().layers * KvFormat{kv_, config().kv_heads, config().head_dim}.bytes(positions);
+    return config().layers * KvFormat{options_.kv, config().kv_heads, config().head_dim}.bytes(positions);
   }
   bool wants_bos() const override { return tokenizer_ && tokenizer_->adds_bos(); }
-  std::string_view activation_scheme() const override { return activation_scheme_name(scheme_); }
-  Result<std::unique_ptr<Session>> new_session() override { return new_session(scheme_); }
+  std::string_view activation_scheme() const override { return activation_scheme_name(options_.activations); }
+  Result<std::unique_ptr<Session>> new_session() override { return new_session(options_.activations); }
   Result<std::unique_ptr<Session>> new_session(ActivationScheme scheme) override;
   Status append(const Context& context, std::span<const SessionTokens> parts) override;
   Status kept_logits(const Context& context, std::span<const KeptRows> rows, float* logits) override;
@@ -44,16 +43,13 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
   Model model(const Context& context, ActivationScheme scheme) const {
     return {weights_, kernels_, scheme, context.profile};
   }
-  KvEncoding kv() const { return kv_; }
 
  private:
   Checkpoint checkpoint_;
   Weights weights_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   const KernelTable& kernels_;
-  int64_t context_;
-  ActivationScheme scheme_;
-  KvEncoding kv_;
+  EngineOptions options_;
   /// parts[i].session as what they are, if they can take part in one forward pass.
   template <class Part>
   Result<std::vector<LoadedSession*>> own_sessions(std::span<const Part> parts) const;
@@ -68,7 +64,7 @@ class LoadedEngine final : public Engine, public std::enable_shared_from_this<Lo
 class LoadedSession final : public Session {
  public:
   LoadedSession(std::shared_ptr<LoadedEngine> engine, ActivationScheme scheme)
-      : engine_(std::move(engine)), scheme_(scheme), cache_(engine_->config(), engine_->kv()) {}
+      : engine_(std::move(engine)), scheme_(scheme), cache_(engine_->config(), engine_->options().kv) {}
 
   std::span<const TokenId> tokens() const override { return tokens_; }
 
@@ -335,7 +331,8 @@ Result<std::shared_ptr<Engine>> Engine::load(const Context& context, Checkpoint 
     context.progress.note(fmt::format("{} was trained for at most {} tokens; beyond them it predicts worse",
                                       checkpoint.source, own));
   }
-  const int64_t positions = options.context > 0 ? options.context : std::min(own, default_context_limit);
+  EngineOptions resolved = options;
+  if (options.context == 0) resolved.context = std::min(own, default_context_limit);
 
   std::shared_ptr<const Tokenizer> tokenizer;
   if (checkpoint.metadata.has("tokenizer.ggml.model")) {
@@ -346,8 +343,7 @@ Result<std::shared_ptr<Engine>> Engine::load(const Context& context, Checkpoint 
       context.progress.note(fmt::format("{}: {}", checkpoint.source, note));
   }
   return std::shared_ptr<Engine>(std::make_shared<LoadedEngine>(std::move(checkpoint), std::move(weights),
-                                                                std::move(tokenizer), *kernels, positions,
-                                                                options.activations, options.kv));
+                                                                std::move(tokenizer), *kernels, resolved));
 }
 
 }  // namespace carat

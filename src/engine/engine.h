@@ -47,6 +47,8 @@ class Engine {
   static Result<std::shared_ptr<Engine>> load(const Context& context, Checkpoint checkpoint,
                                               const EngineOptions& options);
   virtual ~Engine() = default;
+  /// As given to load(), with the context found there where none was given.
+  virtual const EngineOptions& options() const = 0;
   virtual const Checkpoint& checkpoint() const = 0;
   virtual const Tokenizer* tokenizer() const = 0;  ///< null where the file has none
   virtual int64_t vocabulary() const = 0;

@@ -39,6 +39,11 @@ enum class ActivationScheme {
 /// "int8_block" and so on, as --activations takes them and reports name them.
 std::string_view activation_scheme_name(ActivationScheme scheme);
 
+/// Whether products with such weights are done on floats, rounded or not, instead of codes.
+constexpr bool multiplies_floats(const Encoding& weights, ActivationScheme scheme) {
+  return weights.is_float || scheme == ActivationScheme::float32;
+}
+
 /// A weight matrix in memory: rows x columns, row-major blocks of `encoding`.
 struct WeightView {
   const Encoding* encoding = nullptr;

@@ -118,7 +118,7 @@ TEST(ModelWork, CountsWhatAStepReads) {
     shape.tied = tied;
     const auto c = synthetic_llama(shape, encoding_f16(), 1);
     ASSERT_TRUE(c.ok());
-    const auto work = ModelWork::of(*c);
+    const auto work = ModelWork::of(*c, ActivationScheme::int8_block, KvEncoding::f16);
     ASSERT_TRUE(work.ok());
     const double matrices = 2 * (64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 64 * 96);  // two layers
     const double output = 300 * 64, norms = 4 * 5 * 64.0;
@@ -133,6 +133,31 @@ TEST(ModelWork, CountsWhatAStepReads) {
     const double skipped = 3 * 2 * (64 * 64 + 3 * 64 * 96);
     EXPECT_EQ(prompt.f32, 2 * (4 * matrices + output) - skipped + 4.0 * 64 * (1 + 2 + 3 + 4) + 4.0 * 64 * 4);
   }
+}
+
+/// In Q8_0: operations on codes unless activations stay floats; keys and values a byte and a share of a
+/// scale.
+TEST(ModelWork, FollowsActivationsAndCache) {
+  auto c = synthetic_llama(kSmall, encoding_f16(), 1);
+  ASSERT_TRUE(c.ok());
+  for (Tensor& t : c->tensors)  // whose contents nobody looks at
+    if (t.shape.size() > 1) t.encoding = find_encoding("Q8_0");
+  const double matrices = 2 * (64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 64 * 96), output = 300 * 64;
+  const double products = 2 * (matrices + output), attention = 4.0 * 2 * 64 * 10;
+  const auto step = [&](ActivationScheme scheme, KvEncoding kv) {
+    const auto work = ModelWork::of(*c, scheme, kv);
+    EXPECT_TRUE(work.ok());
+    return work.ok() ? work->decode_step(1, 9) : Work();
+  };
+  const Work codes = step(ActivationScheme::int8_block, KvEncoding::f16);
+  EXPECT_EQ(codes.int8, products);
+  EXPECT_EQ(codes.f32, attention);
+  const Work floats = step(ActivationScheme::float32, KvEncoding::f16);
+  EXPECT_EQ(floats.int8, 0);
+  EXPECT_EQ(floats.f32, products + attention);
+  const Work small = step(ActivationScheme::int8_block, KvEncoding::q8_0);
+  EXPECT_EQ(codes.bytes - small.bytes,
+            10 * 2 * 2 * 2 * (2 * 16 - (16 + 2.0)));  // positions, k and v, layers, heads
 }
 
 TEST(ModelWork, SharesAreOfEachPeak) {
@@ -313,7 +338,7 @@ TEST(Profile, NamesEveryOperationAndItsWork) {
   EXPECT_EQ(attentions, 2 * 4);  // layers, steps
   EXPECT_LE(seconds, report->seconds);
   // The operations together are the work that is counted from the tensors, but for gains and embedding rows.
-  const auto model = ModelWork::of(engine->checkpoint());
+  const auto model = ModelWork::of(engine->checkpoint(), engine->options().activations, engine->options().kv);
   ASSERT_TRUE(model.ok());
   Work counted;
   for (int64_t i = 0; i < what.tokens; ++i) counted += model->decode_step(2, what.depth + i);

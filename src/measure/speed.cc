@@ -99,7 +99,9 @@ Result<SpeedReport> measure_speed(const Context& context, const LimitMeter& mete
   for (size_t p = 0; p < pools.size(); ++p)
     for (const SpeedCase& what : options.cases)
       for (size_t e = 0; e < engines.size(); ++e) {
-        CARAT_TRY(const ModelWork model, ModelWork::of(engines[e]->checkpoint()));
+        CARAT_TRY(const ModelWork model,
+                  ModelWork::of(engines[e]->checkpoint(), engines[e]->options().activations,
+                                engines[e]->options().kv));
         Run run;
         run.pool = p;
         run.engine = e;

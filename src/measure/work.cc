@@ -5,17 +5,17 @@
 #include <algorithm>
 #include <string>
 
+#include "model/forward.h"
+
 namespace carat {
 namespace {
 
-constexpr int64_t kPassTokens = 512;  ///< tokens that the engine takes through the layers at a time
-
 /// Operations of one token's product with a matrix, under the peak of the instructions that serve it.
-Work product(const Tensor& t) {
+Work product(const Tensor& t, ActivationScheme scheme) {
   Work w;
   w.bytes = static_cast<double>(t.bytes());
   const double operations = 2.0 * static_cast<double>(t.elements());
-  (t.encoding->is_float ? w.f32 : w.int8) = operations;
+  (multiplies_floats(*t.encoding, scheme) ? w.f32 : w.int8) = operations;
   return w;
 }
 
@@ -45,7 +45,7 @@ double compute_share(const Work& work, const Limits& limits, double seconds) {
   return seconds > 0 ? least / seconds : 0;
 }
 
-Result<ModelWork> ModelWork::of(const Checkpoint& checkpoint) {
+Result<ModelWork> ModelWork::of(const Checkpoint& checkpoint, ActivationScheme scheme, KvEncoding kv) {
   ModelWork w;
   CARAT_TRY(w.config_, read_model_config(checkpoint));
   const ModelConfig& c = w.config_;
@@ -56,18 +56,18 @@ Result<ModelWork> ModelWork::of(const Checkpoint& checkpoint) {
     if (matrix) w.parameters_ += static_cast<double>(t.elements());
     if (t.name == "token_embd.weight") w.embedding_row_ = static_cast<double>(t.row_bytes());
     if (t.name == output)
-      w.output_ += product(t);
+      w.output_ += product(t, scheme);
     else if (t.name == "rope_freqs.weight" || t.name == "token_embd.weight")
       continue;
     else if (matrix)
-      w.layers_ += product(t);
+      w.layers_ += product(t, scheme);
     else
       w.layers_.bytes += 4.0 * static_cast<double>(t.elements());  // gains and biases are kept as floats
     const bool after_attention =
         t.name.find(".ffn_") != std::string::npos || t.name.ends_with("attn_output.weight");
-    if (matrix && after_attention && t.name.starts_with(last_layer)) w.last_ += product(t);
+    if (matrix && after_attention && t.name.starts_with(last_layer)) w.last_ += product(t, scheme);
   }
-  w.kv_row_ = 2.0 * sizeof(uint16_t) * static_cast<double>(c.layers * c.kv_heads * c.head_dim);
+  w.kv_row_ = static_cast<double>(c.layers * KvFormat{kv, c.kv_heads, c.head_dim}.position_bytes());
   return w;
 }
 
@@ -94,8 +94,8 @@ Work ModelWork::decode_step(int64_t batch, int64_t position) const {
 
 Work ModelWork::prefill(int64_t tokens, int64_t position) const {
   Work w = output_;
-  for (int64_t first = 0; first < tokens; first += kPassTokens) {
-    const int64_t count = std::min(kPassTokens, tokens - first);
+  for (int64_t first = 0; first < tokens; first += max_forward_tokens) {
+    const int64_t count = std::min(max_forward_tokens, tokens - first);
     const auto n = static_cast<double>(count);
     // Behind the last layer's keys and values, only the last token of all is of interest.
     const int64_t skipped = first + count == tokens ? count - 1 : count;

@@ -4,6 +4,7 @@
 
 #include "arch/model_config.h"
 #include "containers/checkpoint.h"
+#include "kernels/kernels.h"
 #include "measure/limits.h"
 
 namespace carat {
@@ -11,7 +12,7 @@ namespace carat {
 /// A multiply-add counts as two operations.
 struct Work {
   double bytes = 0;
-  double int8 = 0;  ///< operations on rounded activations
+  double int8 = 0;  ///< operations on codes
   double bf16 = 0;  ///< on bfloat16 pairs
   double f32 = 0;   ///< on floats: float weights, attention
 
@@ -25,17 +26,17 @@ double memory_share(const Work& work, const Limits& limits, double seconds);
 /// Time the operations would take at their peaks over the time they took.
 double compute_share(const Work& work, const Limits& limits, double seconds);
 
-/// Costs of one model.
+/// Costs of one model, run with an activation scheme and with keys and values kept in an encoding.
 class ModelWork {
  public:
-  static Result<ModelWork> of(const Checkpoint& checkpoint);
+  static Result<ModelWork> of(const Checkpoint& checkpoint, ActivationScheme scheme, KvEncoding kv);
 
   /// One step of `batch` sequences that each append one token at `position`: every matrix once (the embedding
   /// only where it is the output too, else one row per sequence), the norms, keys and values of all
   /// positions.
   Work decode_step(int64_t batch, int64_t position) const;
-  /// `tokens` appended at once from `position` on, logits of the last one: matrices are read once per 512
-  /// tokens, which is how many the engine takes at a time.
+  /// `tokens` appended at once from `position` on, logits of the last one: matrices are read once per
+  /// max_forward_tokens.
   Work prefill(int64_t tokens, int64_t position) const;
 
   const ModelConfig& config() const { return config_; }

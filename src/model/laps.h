@@ -31,8 +31,8 @@ class Laps {
       if (encodings.find(w.encoding->name) == std::string::npos)
         encodings += fmt::format("{}{}", encodings.empty() ? "" : " ", w.encoding->name);
       cost.bytes += static_cast<double>(w.rows) * static_cast<double>(w.row_bytes);
-      const bool floats = w.encoding->is_float || scheme == ActivationScheme::float32;
-      (floats ? cost.f32 : cost.int8) += 2.0 * static_cast<double>(w.rows * w.columns * tokens);
+      (multiplies_floats(*w.encoding, scheme) ? cost.f32 : cost.int8) +=
+          2.0 * static_cast<double>(w.rows * w.columns * tokens);
     }
     book(operation, encodings, cost);
   }
