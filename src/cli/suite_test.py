@@ -2,8 +2,9 @@
 """suite as its users meet it: lists, texts, imports, mistakes."""
 import json
 import os
+import subprocess
 
-from cli_testing import Case, SOURCE, carat, main
+from cli_testing import CARAT, Case, SOURCE, carat, main
 
 TASK = """[suite]
 name = "mine"
@@ -103,6 +104,22 @@ class Suite(Case):
 
 class Shipped(Case):
     """What lies in suites/ of the source tree is found by name, whole, and has its licences named."""
+
+    def test_an_installed_program_finds_its_suites(self):
+        build, prefix = os.path.dirname(os.path.dirname(os.path.abspath(CARAT))), self.path("prefix")
+        done = subprocess.run(["cmake", "--install", build, "--prefix", prefix], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        moved = self.path("moved")  # where it was installed does not matter
+        os.rename(prefix, moved)
+        environment = {k: v for k, v in os.environ.items() if k != "CARAT_SUITES"}
+        listed = subprocess.run([moved + "/bin/carat", "suite", "list", "--json"], stdout=subprocess.PIPE, cwd="/",
+                                env=environment)
+        found = {s["name"]: s["path"] for s in json.loads(listed.stdout)["suites"]}
+        self.assertEqual(found["smoke"], moved + "/share/carat/suites/smoke")
+        self.assertTrue({"core", "long"} <= found.keys())
+        self.assertTrue(os.path.exists(moved + "/share/carat/policies/default.toml"))
+        self.assertTrue(os.path.exists(moved + "/share/carat/suites/LICENSES.md"))
 
     def test_shipped_suites_are_good(self):
         shipped = os.path.join(SOURCE, "suites")
