@@ -6,12 +6,19 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <span>
 #include <unordered_map>
 
+#include "base/digest.h"
 #include "cards/scorecard.h"
 
 namespace carat {
 namespace {
+
+/// A text's number is found by its sum, so that ids are held once: there may be a million items.
+uint64_t key_of(std::string_view text) {
+  return xxh3({reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
 
 struct Names {
   std::vector<std::string> list;
@@ -39,13 +46,17 @@ struct ItemSums {
 };
 
 struct TaskSums {
-  Names metrics, clusters, slices;
+  Names metrics, slices;
   std::vector<size_t> metric_ranks;  ///< by metric: its first place in a record
   std::vector<ItemSums> items;
-  std::unordered_map<std::string, size_t> numbers;  ///< of items, by id
+  std::unordered_map<uint64_t, uint32_t> cluster_numbers;  ///< by the sum of the name
+  std::unordered_map<uint64_t, uint32_t> numbers;          ///< of items, by the sum of the id
 
+  uint32_t cluster(const std::string& name) {
+    return cluster_numbers.emplace(key_of(name), static_cast<uint32_t>(cluster_numbers.size())).first->second;
+  }
   ItemSums& item(const std::string& id) {
-    const auto [at, is_new] = numbers.emplace(id, items.size());
+    const auto [at, is_new] = numbers.emplace(key_of(id), static_cast<uint32_t>(items.size()));
     if (is_new) items.emplace_back().id = id;
     return items[at->second];
   }
@@ -56,11 +67,10 @@ struct ItemValue {
   double value = 0, weight = 0;
 };
 
-/// By metric; weight 0 = the item has none.
-std::vector<ItemValue> means_over_repeats(const ItemSums& item, size_t metrics) {
+/// means[metric]; weight 0 = the item has none.
+void mean_over_repeats(const ItemSums& item, std::span<ItemValue> means) {
   std::vector<Measurement> sorted = item.measurements;
   std::ranges::sort(sorted, {}, [](const Measurement& m) { return std::tie(m.metric, m.repeat); });
-  std::vector<ItemValue> means(metrics);
   for (size_t i = 0; i < sorted.size();) {
     const uint32_t metric = sorted[i].metric;
     double sum = 0, weight = 0;
@@ -71,7 +81,6 @@ std::vector<ItemValue> means_over_repeats(const ItemSums& item, size_t metrics) 
     }
     if (weight > 0) means[metric] = {sum / weight, weight / static_cast<double>(repeats)};
   }
-  return means;
 }
 
 /// A loss can be infinite: so is its mean, and nothing is known of the spread.
@@ -88,13 +97,13 @@ MeanEstimate unbounded(const std::vector<double>& values, size_t clusters) {
 }
 
 MeanEstimate estimate(const std::vector<size_t>& members, const std::vector<const ItemSums*>& items,
-                      const std::vector<std::vector<ItemValue>>& means, uint32_t metric) {
+                      const std::vector<ItemValue>& means, size_t metrics, uint32_t metric) {
   std::vector<double> values, weights;
   std::vector<int64_t> clusters;
   std::unordered_map<uint32_t, int64_t> cluster_numbers;
   bool equal = true;
   for (const size_t i : members) {
-    const ItemValue& m = means[i][metric];
+    const ItemValue& m = means[i * metrics + metric];
     if (m.weight == 0) continue;
     values.push_back(m.value);
     weights.push_back(m.weight);
@@ -116,11 +125,11 @@ void append_scores(const std::string& name, const std::string& dimension, const 
   std::ranges::sort(items, {}, [](const ItemSums* item) -> const std::string& { return item->id; });
 
   const size_t metric_count = task.metrics.list.size();
-  std::vector<std::vector<ItemValue>> means;
-  std::map<std::string, std::vector<size_t>> slices;  // members, as places in `items`
+  std::vector<ItemValue> means(items.size() * metric_count);  // [items, metrics]
+  std::map<std::string, std::vector<size_t>> slices;          // members, as places in `items`
   slices[""];
   for (size_t i = 0; i < items.size(); ++i) {
-    means.push_back(means_over_repeats(*items[i], metric_count));
+    mean_over_repeats(*items[i], std::span(means).subspan(i * metric_count, metric_count));
     slices[""].push_back(i);
     for (const uint32_t s : items[i]->slices) slices[task.slices.list[s]].push_back(i);
   }
@@ -144,7 +153,7 @@ void append_scores(const std::string& name, const std::string& dimension, const 
     if (metrics.empty()) out.push_back(score);
     for (const uint32_t m : metrics) {
       score.metric = task.metrics.list[m];
-      score.value = estimate(members, items, means, m);
+      score.value = estimate(members, items, means, metric_count, m);
       out.push_back(score);
     }
   }
@@ -164,7 +173,7 @@ ScoreSums& ScoreSums::operator=(ScoreSums&&) noexcept = default;
 void ScoreSums::add(const Record& record) {
   TaskSums& task = impl_->tasks[record.task];
   ItemSums& item = task.item(record.item);
-  item.cluster = task.clusters.number(record.cluster.empty() ? record.item : record.cluster);
+  item.cluster = task.cluster(record.cluster.empty() ? record.item : record.cluster);
   for (const std::string& slice : record.slices)
     if (!slice.empty()) item.slices.push_back(task.slices.number(slice));
   std::ranges::sort(item.slices);
@@ -172,6 +181,7 @@ void ScoreSums::add(const Record& record) {
   item.failed |= record.outcome == Outcome::failed;
   if (record.outcome != Outcome::scored) return;
   item.scored = true;
+  if (item.measurements.empty()) item.measurements.reserve(record.metrics.size());
   for (size_t i = 0; i < record.metrics.size(); ++i) {
     const auto& [name, value] = record.metrics[i];
     const uint32_t m = task.metrics.number(name);
