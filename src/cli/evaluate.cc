@@ -50,7 +50,7 @@ Status check_combination(const Options& o) {
     return usage_error("give either a MODEL or --endpoint URL, which is to answer");
   if (o.suite.empty())
     return usage_error(
-        "--suite SUITE is missing: which questions to ask; `carat suite` shows those there are");
+        "--suite SUITE is missing: which questions to ask; `carat suite list` shows those there are");
   if (!o.endpoint.url.empty() && !o.reference.empty())
     return usage_error("--reference needs the candidate's own predictions, which an endpoint does not give");
   return {};
@@ -235,6 +235,7 @@ Status evaluate(const Options& o, Invocation& run) {
   const std::string& store_path = o.store;
   CARAT_TRY(const std::string suite_path, find_suite(o.suite));
   CARAT_TRY(const auto suite, open_suite(run.context, suite_path));
+  if (auto chosen = chosen_tasks(*suite, o.run.tasks); !chosen) return std::move(chosen).error();
   const auto is_sampled = [](const Task& t) {
     return t.kind == TaskKind::generate && t.generation.temperature > 0;
   };
@@ -277,7 +278,9 @@ VerbBody prepare(CLI::App& app) {
   app.add_option("MODEL", o->model, "GGUF file or Hugging Face directory that answers")->type_name("");
   app.add_option("--suite", o->suite, "The questions: a directory with suite.toml, or a shipped suite's name")
       ->type_name("SUITE");
-  app.add_option("--task", o->run.tasks, "Only this task of the suite; may be repeated")->type_name("NAME");
+  app.add_option("--task", o->run.tasks, "Only this task of the suite; may be repeated")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
   app.add_option("--limit", o->run.limit, "Only the first items of each task")
       ->check(whole_number(1, int64_t{1} << 40))
       ->type_name("N");

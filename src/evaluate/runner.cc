@@ -158,6 +158,19 @@ class TaskRun {
   std::string shown_metric_;
 };
 
+/// Keys of the answers that the store has, sorted.
+Result<std::vector<uint64_t>> finished_keys(Store& store, int64_t run) {
+  std::vector<uint64_t> done;
+  CARAT_DO(store.for_each_record(run, [&](Record&& record) -> Status {
+    done.push_back(record_key(record.task, record.item, record.repeat));
+    return {};
+  }));
+  std::ranges::sort(done);
+  return done;
+}
+
+}  // namespace
+
 Result<std::vector<bool>> chosen_tasks(const Suite& suite, const std::vector<std::string>& names) {
   std::vector<bool> chosen(suite.tasks().size(), names.empty());
   for (const std::string& name : names) {
@@ -171,19 +184,6 @@ Result<std::vector<bool>> chosen_tasks(const Suite& suite, const std::vector<std
   }
   return chosen;
 }
-
-/// Keys of the answers that the store has, sorted.
-Result<std::vector<uint64_t>> finished_keys(Store& store, int64_t run) {
-  std::vector<uint64_t> done;
-  CARAT_DO(store.for_each_record(run, [&](Record&& record) -> Status {
-    done.push_back(record_key(record.task, record.item, record.repeat));
-    return {};
-  }));
-  std::ranges::sort(done);
-  return done;
-}
-
-}  // namespace
 
 int64_t repeats_of(const Task& task, const RunOptions& options) {
   if (task.kind != TaskKind::generate) return 1;

@@ -26,6 +26,10 @@ struct RunOptions {
   Judge* judge = nullptr;          ///< rates answers of tasks with a rubric; without one they are unscored
 };
 
+/// Which tasks of the suite are meant, by name; all where there is no name. Code::usage for a task it has
+/// not.
+Result<std::vector<bool>> chosen_tasks(const Suite& suite, const std::vector<std::string>& names);
+
 /// How often each item of the task is asked, each time with a seed of its own.
 int64_t repeats_of(const Task& task, const RunOptions& options);
 
