@@ -63,11 +63,18 @@ struct KvQ8_0 {
     return out;
   }
 
+  /// As there is an exact sum beside each sum: with four vectors, 4 to 6 rows had more of them than there are
+  /// registers, and 5 rows took longer than 8 (Zen 4: 47 and 92 Gop/s).
+  static constexpr int score_vectors(int rows) {
+    const int most = vectors_beside<S>(rows);
+    return most == 4 && 2 * 4 * rows > S::kAttentionSums ? 2 : most;
+  }
+
   /// scores[h, position] = scale of q[h] * sum over blocks of (exact sum) * scale of the key, fused.
   template <int H>
   static CARAT_ALWAYS_INLINE void score(const uint8_t* plane, const uint8_t* next, int64_t channels,
                                         const float* q, float* scores_out, int64_t score_stride) {
-    constexpr int P = vectors_beside<S>(H);
+    constexpr int P = score_vectors(H);
     const int64_t row = query_floats(channels);
     for (int64_t first = 0; first < kKvChunk; first += 16 * P) {
       F sum[H][P];
