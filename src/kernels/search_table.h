@@ -44,6 +44,8 @@ struct FeedbackArgs {
   /// The column at each position and the position of each column; null: their own.
   const int32_t* order = nullptr;
   const int32_t* position = nullptr;
+  /// The order keeps the columns of each block, and of each leaf, together.
+  bool grouped = false;
   void* scratch = nullptr;  ///< SearchTable::feedback_scratch bytes, aligned to 64
   uint8_t* out = nullptr;   ///< rows * row_bytes
   double* cost = nullptr;   ///< [rows]: sum of weight * (compensated weight - rounded)^2
@@ -72,9 +74,10 @@ struct FactorSteps {
 };
 
 struct SearchTable {
-  // By position in AllEncodings. Float encodings have nothing to search: both functions convert.
+  // By position in AllEncodings. Float encodings have nothing to search: all of these convert.
   std::array<SearchRows, AllEncodings::kCount> nearest{};
   std::array<SearchRows, AllEncodings::kCount> search{};
+  std::array<SearchRows, AllEncodings::kCount> half_quadratic{};
   std::array<DecodeValues, AllEncodings::kCount> decode{};
   /// Error feedback, and how much memory it needs for so many columns; null for float encodings.
   std::array<FeedbackRows, AllEncodings::kCount> feedback{};

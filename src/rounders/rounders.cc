@@ -69,13 +69,26 @@ class Nearest final : public BlockRounder {
   }
 };
 
+/// Scales from each leaf's extremes, offsets (or, without one, scales) refined by half-quadratic splitting,
+/// which lets outliers go; importance is not looked at.
+class HalfQuadratic final : public BlockRounder {
+ public:
+  std::string_view name() const override { return "hqq"; }
+
+ private:
+  SearchRows choose(const SearchTable& table, size_t encoding) const override {
+    return table.half_quadratic[encoding];
+  }
+};
+
 const Search kSearch;
 const Nearest kNearest;
+const HalfQuadratic kHalfQuadratic;
 
 }  // namespace
 
 std::span<const Rounder* const> all_rounders() {
-  static const Rounder* const rounders[] = {&kSearch, &kNearest, &gptq_rounder()};
+  static const Rounder* const rounders[] = {&kSearch, &kNearest, &gptq_rounder(), &kHalfQuadratic};
   return rounders;
 }
 

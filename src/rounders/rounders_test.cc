@@ -106,6 +106,23 @@ TEST_P(EachEncoding, SearchLosesNoMoreThanNearestUnderAnyImportance) {
   }
 }
 
+double absolute_error(const Job& job) {
+  const auto q = job.decode(job.run());
+  double sum = 0;
+  for (size_t i = 0; i < q.size(); ++i) sum += std::fabs(static_cast<double>(job.weights[i]) - q[i]);
+  return sum;
+}
+
+// What the splitting lowers is the mean error, leaf by leaf; rounding the parameters to their stored form may
+// take a little of it back.
+TEST_P(EachBlockEncoding, HalfQuadraticSplittingLowersTheMeanErrorOfNearest) {
+  Job job{.encoding = GetParam(), .weights = typical_weights(35, 512, 11), .columns = 512};
+  job.rounder = "nearest";
+  const double nearest = absolute_error(job);
+  job.rounder = "hqq";
+  EXPECT_LT(absolute_error(job), 1.0005 * nearest);
+}
+
 // Without importance the search has fewer candidates, and judges them in 16-bit integers; with importance 1
 // everywhere it has more, and judges them in floats. Encodings of one level are allowed their short grids.
 TEST_P(EachBlockEncoding, SearchWithoutImportanceIsAsGoodAsWithOnesThatAreEqual) {
@@ -121,7 +138,11 @@ TEST_P(EachEncoding, BytesDependOnNeitherInstructionSetNorThreadsNorSlabs) {
   Job weighted = search, nearest = search;
   weighted.importance = random_importance(512, 4);
   nearest.rounder = "nearest";
-  for (Job job : {search, weighted, nearest}) {
+  Job half_quadratic = nearest;
+  half_quadratic.rounder = "hqq";
+  // A few errors that are large enough to be spared.
+  for (size_t i = 0; i < half_quadratic.weights.size(); i += 7) half_quadratic.weights[i] *= 400;
+  for (Job job : {search, weighted, nearest, half_quadratic}) {
     const std::string_view rounder = job.rounder;
     const Rounded expected = job.run();
     for (Isa isa : available_isas())
@@ -148,7 +169,7 @@ template <class E>
 void expect_codes_nearest() {
   if constexpr (!E::kFloat) {
     Job job{.encoding = &encoding_of<E>(), .weights = typical_weights(20, 256, 5), .columns = 256};
-    for (std::string_view rounder : {"search", "nearest"}) {
+    for (std::string_view rounder : {"search", "nearest", "hqq"}) {
       job.rounder = rounder;
       const Rounded r = job.run();
       const float* w = job.weights.data();
@@ -200,7 +221,7 @@ TEST(Rounders, MeasuredErrorIsThatOfTheDecodedValues) {
 }
 
 TEST_P(EachEncoding, ZerosStayZero) {
-  for (std::string_view rounder : {"search", "nearest"}) {
+  for (std::string_view rounder : {"search", "nearest", "hqq"}) {
     const Job job{
         .encoding = GetParam(), .rounder = rounder, .weights = std::vector<float>(512, 0.0f), .columns = 256};
     const Rounded r = job.run();
@@ -213,7 +234,7 @@ TEST_P(EachEncoding, ZerosStayZero) {
 // Whatever the magnitudes, what is stored decodes to finite numbers, and a block that is representable to a
 // few bits is not thrown away.
 TEST_P(EachBlockEncoding, AnyFiniteMagnitudeGivesFiniteValues) {
-  for (std::string_view rounder : {"search", "nearest"})
+  for (std::string_view rounder : {"search", "nearest", "hqq"})
     for (int exponent = -149; exponent <= 127; exponent += 3) {
       Job job{
           .encoding = GetParam(), .rounder = rounder, .weights = typical_weights(3, 256, 8), .columns = 256};
@@ -229,7 +250,7 @@ TEST_P(EachBlockEncoding, AnyFiniteMagnitudeGivesFiniteValues) {
 }
 
 TEST_P(EachEncoding, NotFiniteInputIsCountedAndSpoilsNothingElse) {
-  for (std::string_view rounder : {"search", "nearest"}) {
+  for (std::string_view rounder : {"search", "nearest", "hqq"}) {
     Job job{
         .encoding = GetParam(), .rounder = rounder, .weights = typical_weights(4, 512, 9), .columns = 512};
     const Rounded clean = job.run();
@@ -267,10 +288,11 @@ TEST(Rounders, FloatConversionsCountWhatTheyLose) {
 }
 
 TEST(Rounders, TheListNamesThem) {
-  ASSERT_EQ(all_rounders().size(), 3u);
+  ASSERT_EQ(all_rounders().size(), 4u);
   EXPECT_EQ(all_rounders().front()->name(), "search");
   EXPECT_EQ(find_rounder("nearest"), all_rounders()[1]);
   EXPECT_EQ(find_rounder("gptq"), all_rounders()[2]);
+  EXPECT_EQ(find_rounder("hqq"), all_rounders()[3]);
   EXPECT_EQ(find_rounder("awq"), nullptr);
   for (const Encoding* e : all_encodings()) EXPECT_TRUE(find_rounder("search")->supports(*e));
   EXPECT_FALSE(find_rounder("search")->supports(*find_encoding("IQ2_XXS")));

@@ -43,6 +43,7 @@ CARAT_LANES G fused(G a, G b, G c) { return _mm512_fmadd_pd(a, b, c); }
 #include "kernels/generic/search_block.h"
 #include "kernels/generic/search_floats.h"
 #include "kernels/generic/search_measure.h"
+#include "kernels/generic/half_quadratic.h"
 #include "kernels/generic/search_rows.h"
 #include "kernels/generic/feedback_products.h"
 #include "kernels/generic/feedback_factor.h"

@@ -89,19 +89,23 @@ CARAT_LANES F lowest_offset(const LeafFit* fits) {
   return low;
 }
 
-/// Plain rounding: spans of leaves from their extremes, outer scales from the largest leaf.
-template <class E, bool kEven>
-CARAT_LANES Solution<E> nearest_solution(const Strip<E, kEven>& s) {
-  LeafFit fits[E::kLeaves];
-  for (int i = 0; i < E::kLeaves; ++i) {
-    if constexpr (E::kOffset == Offset::none) {
-      fits[i].scale = nearest_symmetric<E>(s.x + i * E::kLeaf);
-    } else {
-      const Range r = leaf_range<E>(s.x + i * E::kLeaf);
-      fits[i].scale = (r.high - r.low) / kHighLevel<E>;
-      fits[i].offset = r.low;
-    }
+/// A leaf's span from its extremes.
+template <class E>
+CARAT_LANES LeafFit nearest_fit(const F* x) {
+  LeafFit fit;
+  if constexpr (E::kOffset == Offset::none) {
+    fit.scale = nearest_symmetric<E>(x);
+  } else {
+    const Range r = leaf_range<E>(x);
+    fit.scale = (r.high - r.low) / kHighLevel<E>;
+    fit.offset = r.low;
   }
+  return fit;
+}
+
+/// The leaves' fits as they are stored, outer scales being those of the largest leaf.
+template <class E>
+CARAT_LANES Solution<E> stored_solution(const LeafFit* fits) {
   Solution<E> p;
   if constexpr (E::kTwoLevel) {
     constexpr float extreme = E::kScaleLow < 0 ? E::kScaleLow : E::kScaleHigh;
@@ -114,6 +118,14 @@ CARAT_LANES Solution<E> nearest_solution(const Strip<E, kEven>& s) {
     p.m = round_to_f16(fits[0].offset);
   }
   return p;
+}
+
+/// Plain rounding.
+template <class E, bool kEven>
+CARAT_LANES Solution<E> nearest_solution(const Strip<E, kEven>& s) {
+  LeafFit fits[E::kLeaves];
+  for (int i = 0; i < E::kLeaves; ++i) fits[i] = nearest_fit<E>(s.x + i * E::kLeaf);
+  return stored_solution<E>(fits);
 }
 
 /// The outer scale, among peak / level for the levels of the grid, that leaves the leaves' real scales with
@@ -149,43 +161,46 @@ struct Move {
 };
 inline constexpr Move kAffineMoves[] = {{0, 0}, {1, 0}, {-1, 0}, {0, 1}, {0, -1}, {1, 1}, {-1, -1}};
 
-/// Moves each leaf's integers to the best of their neighbours, under p.d and p.m; `sums` become those of the
-/// codes, and p.error what of their error depends on parameters. Scales without minimums move by up to
+/// Moves the integers of leaf i to the best of their neighbours, under p.d and p.m; `sums` become those of
+/// the codes. Returns what of their error depends on parameters. Scales without minimums move by up to
 /// `reach`.
+template <class E, bool kEven>
+CARAT_LANES F improve_leaf(const Leaf<E, kEven>& leaf, int i, int reach, Solution<E>& p, Moments& sums) {
+  const F d = p.d * leaf.inverse, m = p.m * leaf.inverse, origin = leaf.origin * leaf.inverse;
+  const F inverse = ratio(splat(32768), d), scale = p.scale[i], min = p.min[i];
+  F best = splat(std::numeric_limits<float>::infinity()), best_scale{}, best_min{};
+  Moments best_sums;
+  const auto consider = [&](float by_scale, float by_min) __attribute__((always_inline)) {
+    const F s = clamp(scale + by_scale, E::kScaleLow, E::kScaleHigh);
+    F t{}, offset{};
+    if constexpr (E::kOffset == Offset::subtracted) {
+      t = clamp(min + by_min, 0.0f, E::kMinHigh);
+      offset = -(m * t) - origin;
+    }
+    // Without a scale the codes are of no account, whatever comes of dividing by zero.
+    const Moments found = leaf.moments(inverse / s, offset);
+    const F error = error_part(leaf, found, d * s, offset);
+    const I better = error < best;
+    best = better ? error : best;
+    best_scale = better ? s : best_scale;
+    if constexpr (E::kOffset == Offset::subtracted) best_min = better ? t : best_min;
+    best_sums.take(found, better);
+  };
+  if constexpr (E::kOffset == Offset::none)
+    for (int k = 0; k <= 2 * reach; ++k) consider(static_cast<float>(k % 2 ? (k + 1) / 2 : -(k / 2)), 0);
+  else
+    for (const Move& move : kAffineMoves) consider(move.scale, move.min);
+  p.scale[i] = best_scale;
+  p.min[i] = best_min;
+  sums = best_sums;
+  return leaf.unit * leaf.unit * best;
+}
+
+/// All leaves; p.error becomes what of their error depends on parameters.
 template <class E, bool kEven>
 CARAT_LANES void improve_leaves(const Leaf<E, kEven>* leaves, int reach, Solution<E>& p, Moments* sums) {
   p.error = F{};
-  for (int i = 0; i < E::kLeaves; ++i) {
-    const Leaf<E, kEven>& leaf = leaves[i];
-    const F d = p.d * leaf.inverse, m = p.m * leaf.inverse, origin = leaf.origin * leaf.inverse;
-    const F inverse = ratio(splat(32768), d), scale = p.scale[i], min = p.min[i];
-    F best = splat(std::numeric_limits<float>::infinity()), best_scale{}, best_min{};
-    Moments best_sums;
-    const auto consider = [&](float by_scale, float by_min) __attribute__((always_inline)) {
-      const F s = clamp(scale + by_scale, E::kScaleLow, E::kScaleHigh);
-      F t{}, offset{};
-      if constexpr (E::kOffset == Offset::subtracted) {
-        t = clamp(min + by_min, 0.0f, E::kMinHigh);
-        offset = -(m * t) - origin;
-      }
-      // Without a scale the codes are of no account, whatever comes of dividing by zero.
-      const Moments found = leaf.moments(inverse / s, offset);
-      const F error = error_part(leaf, found, d * s, offset);
-      const I better = error < best;
-      best = better ? error : best;
-      best_scale = better ? s : best_scale;
-      if constexpr (E::kOffset == Offset::subtracted) best_min = better ? t : best_min;
-      best_sums.take(found, better);
-    };
-    if constexpr (E::kOffset == Offset::none)
-      for (int k = 0; k <= 2 * reach; ++k) consider(static_cast<float>(k % 2 ? (k + 1) / 2 : -(k / 2)), 0);
-    else
-      for (const Move& move : kAffineMoves) consider(move.scale, move.min);
-    p.scale[i] = best_scale;
-    p.min[i] = best_min;
-    p.error += leaf.unit * leaf.unit * best;
-    sums[i] = best_sums;
-  }
+  for (int i = 0; i < E::kLeaves; ++i) p.error += improve_leaf<E, kEven>(leaves[i], i, reach, p, sums[i]);
 }
 
 /// The least-squares outer parameters for codes with these sums, rounded as stored.

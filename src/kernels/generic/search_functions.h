@@ -10,10 +10,11 @@ void add_to(SearchTable& table) {
   constexpr size_t i = AllEncodings::index_of<E>();
   table.decode[i] = decode_values<E>;
   if constexpr (E::kFloat) {
-    table.nearest[i] = table.search[i] = convert_rows<E>;
+    table.nearest[i] = table.search[i] = table.half_quadratic[i] = convert_rows<E>;
   } else {
     table.nearest[i] = round_rows<E, Choice::nearest>;
     table.search[i] = search_rows<E>;
+    table.half_quadratic[i] = round_rows<E, Choice::half_quadratic>;
     table.feedback[i] = feedback_rows<E>;
     table.feedback_scratch[i] = FeedbackState<E>::bytes;
   }

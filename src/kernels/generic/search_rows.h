@@ -85,7 +85,7 @@ __attribute__((noinline)) Solution<E> found_solution(const Strip<E, kEven>& s) {
   return search_solution<E>(s);
 }
 
-enum class Choice { nearest, search, even_search };
+enum class Choice { nearest, half_quadratic, search, even_search };
 
 template <class E, Choice kChoice>
 void round_rows(const SearchArgs& args) {
@@ -101,6 +101,8 @@ void round_rows(const SearchArgs& args) {
       Solution<E> solution;
       if constexpr (kChoice == Choice::nearest)
         solution = nearest_solution<E>(strip);
+      else if constexpr (kChoice == Choice::half_quadratic)
+        solution = half_quadratic_solution<E>(strip);
       else
         solution = found_solution<E>(strip);
       write_strip<E>(strip, solution, rows, out, row_bytes);

@@ -36,18 +36,10 @@ CARAT_LANES I add_products(I sum, H a, H b) {
     sum[i] += int32_t{a[2 * i]} * b[2 * i] + int32_t{a[2 * i + 1]} * b[2 * i + 1];
   return sum;
 }
-/// a b + c, rounded once: the product is exact in double, and the sum, made odd where it is not exact, rounds
-/// to float as the exact sum would (Boldo and Melquiond, "Emulation of FMA", 2008).
+/// a b + c, rounded once.
 CARAT_LANES F fused(F a, F b, F c) {
-  typedef double Wide __attribute__((vector_size(8 * kSearchLanes)));
-  typedef int64_t Bits __attribute__((vector_size(8 * kSearchLanes)));
-  const Wide product = __builtin_convertvector(a, Wide) * __builtin_convertvector(b, Wide);
-  const Wide addend = __builtin_convertvector(c, Wide), sum = product + addend;
-  const Wide part = sum - product, rest = (product - (sum - part)) + (addend - part);
-  const Bits inexact = (rest != 0.0) & (sum - sum == 0.0), away = ((rest > 0.0) ^ (sum > 0.0)) & 1;
-  // Of the two neighbours that enclose the exact sum, the odd one.
-  const Bits bits = (Bits)sum, odd = (bits - away) | 1;
-  return __builtin_convertvector((Wide)(inexact ? odd : bits), F);
+  for (int i = 0; i < kSearchLanes; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+  return c;
 }
 CARAT_LANES G fused(G a, G b, G c) {
   for (int i = 0; i < kSearchLanes / 2; ++i) c[i] = __builtin_fma(a[i], b[i], c[i]);
@@ -67,6 +59,7 @@ CARAT_LANES G fused(G a, G b, G c) {
 #include "kernels/generic/search_block.h"
 #include "kernels/generic/search_floats.h"
 #include "kernels/generic/search_measure.h"
+#include "kernels/generic/half_quadratic.h"
 #include "kernels/generic/search_rows.h"
 #include "kernels/generic/feedback_products.h"
 #include "kernels/generic/feedback_factor.h"
