@@ -220,8 +220,8 @@ Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) 
   for (const TensorPlan& t : work.plan.tensors)
     hash.update(fmt::format("{} {} {}\n", t.name, t.to->name, t.method));
   if (work.text)
-    hash.update(fmt::format("text {} shrink {} damp {} descending {}\n", work.text->digest,
-                            work.feedback.shrink, work.feedback.damp, work.feedback.descending));
+    hash.update(fmt::format("text {} shrink {} damp {} order {}\n", work.text->digest, work.feedback.shrink,
+                            work.feedback.damp, column_order_name(work.feedback.order)));
   hash.update(fmt::format("{} bytes\n", checkpoint.file_bytes));
   for (const auto& [key, value] : checkpoint.metadata.entries()) {
     update(hash, Value::string(key));

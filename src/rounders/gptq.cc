@@ -27,6 +27,9 @@ class Gptq final : public Rounder {
     if (f.columns != source.columns)
       return usage_error("the Hessian has {} columns and the matrix {}: it was made for another one",
                          f.columns, source.columns);
+    if (f.block != 0 && (f.block != e.block || f.leaf != e.leaf))
+      return error(Code::internal, "the factor keeps blocks of {} and leaves of {} together, {} has others",
+                   f.block, f.leaf, e.name);
     const SearchTable& table = search_table(kernels.isa);
     const size_t encoding = search_position(e);
     const FeedbackRows feedback = table.feedback[encoding];
@@ -54,6 +57,7 @@ class Gptq final : public Rounder {
                     .weight = weight.empty() ? nullptr : weight.data(),
                     .order = f.order.empty() ? nullptr : f.order.data(),
                     .position = f.order.empty() ? nullptr : position.data(),
+                    .grouped = f.block != 0,
                     .scratch = memory.get(),
                     .out = task.out,
                     .cost = cost});

@@ -23,6 +23,12 @@ std::vector<float> some_weights(int64_t rows, int64_t columns, uint64_t seed) {
   return w;
 }
 
+/// The same for every encoding.
+const std::vector<float>& shared_hessian() {
+  static const std::vector<float> hessian = typical_hessian(kColumns, 1500, 1);
+  return hessian;
+}
+
 struct Job {
   const Encoding* encoding = nullptr;
   std::vector<float> weights;
@@ -89,22 +95,29 @@ class Gptq : public testing::TestWithParam<const Encoding*> {};
 INSTANTIATE_TEST_SUITE_P(Rounders, Gptq, testing::ValuesIn(block_encodings()),
                          [](const auto& p) { return std::string(p.param->name); });
 
+constexpr ColumnOrder kOrders[] = {ColumnOrder::natural, ColumnOrder::descending, ColumnOrder::grouped};
+
+/// For the encoding of the test.
+FeedbackOptions with_order(ColumnOrder order, FeedbackOptions options = {}) {
+  options.order = order;
+  options.block = Gptq::GetParam()->block, options.leaf = Gptq::GetParam()->leaf;
+  return options;
+}
+
 TEST_P(Gptq, LosesLessThanTheSearchUnderTheHessianAndKnowsHowMuch) {
-  const auto hessian = typical_hessian(kColumns, 2000, 1);
+  const auto& hessian = shared_hessian();
   const auto m = regularised(hessian, kColumns, 0.1, 0.01);
-  for (const bool descending : {false, true}) {
-    const auto factor =
-        *factor_of(hessian, kColumns, {.shrink = 0.1, .damp = 0.01, .descending = descending});
+  for (const ColumnOrder order : kOrders) {
+    const auto factor = *factor_of(hessian, kColumns, with_order(order, {.shrink = 0.1, .damp = 0.01}));
     Job job{.encoding = GetParam(), .weights = some_weights(21, kColumns, 2), .feedback = &factor};
     const auto gptq = job.run();
     const double loss = job.loss(gptq.bytes, m);
-    EXPECT_NEAR(gptq.error.feedback_error, loss, 2e-4 * loss) << descending;
+    EXPECT_NEAR(gptq.error.feedback_error, loss, 2e-4 * loss) << static_cast<int>(order);
     job.rounder = "search";
     for (int64_t c = 0; c < kColumns; ++c)
       job.importance.push_back(hessian[static_cast<size_t>(c * kColumns + c)]);
     const double search = job.loss(job.run().bytes, m);
-    EXPECT_LT(loss, 0.8 * search) << descending;
-    RecordProperty(descending ? "descending" : "natural", std::to_string(loss / search));
+    EXPECT_LT(loss, 0.8 * search) << static_cast<int>(order);
   }
 }
 
@@ -116,8 +129,8 @@ TEST_P(Gptq, IdentityGivesTheBytesOfTheSearch) {
   job.rounder = "search";
   const auto expected = job.run().bytes;
   job.rounder = "gptq";
-  for (const bool descending : {false, true}) {
-    const auto factor = *factor_of(identity, kColumns, {.descending = descending});
+  for (const ColumnOrder order : kOrders) {
+    const auto factor = *factor_of(identity, kColumns, with_order(order));
     job.feedback = &factor;
     EXPECT_EQ(job.run().bytes, expected);
   }
@@ -126,18 +139,21 @@ TEST_P(Gptq, IdentityGivesTheBytesOfTheSearch) {
     identity[static_cast<size_t>(c * kColumns + c)] = static_cast<float>(c % 7 + 1);
     job.importance.push_back(static_cast<float>(c % 7 + 1));
   }
-  const auto factor = *factor_of(identity, kColumns, {.damp = 0});
-  job.feedback = &factor;
-  const auto gptq = job.run().bytes;
   job.rounder = "search";
-  EXPECT_EQ(gptq, job.run().bytes);
+  const auto weighted = job.run().bytes;
+  job.rounder = "gptq";
+  for (const ColumnOrder order : kOrders) {
+    const auto factor = *factor_of(identity, kColumns, with_order(order, {.damp = 0}));
+    job.feedback = &factor;
+    EXPECT_EQ(job.run().bytes, weighted) << static_cast<int>(order);
+  }
 }
 
 TEST_P(Gptq, BytesDependOnNeitherInstructionSetNorThreadsNorSlabs) {
   const int64_t columns = GetParam()->block == 256 ? 512 : 352;
-  const auto hessian = typical_hessian(columns, 900, 4);
-  for (const bool descending : {false, true}) {
-    const auto factor = *factor_of(hessian, columns, {.descending = descending});
+  const auto hessian = columns == kColumns ? shared_hessian() : typical_hessian(columns, 500, 4);
+  for (const ColumnOrder order : kOrders) {
+    const auto factor = *factor_of(hessian, columns, with_order(order));
     Job job{.encoding = GetParam(),
             .weights = some_weights(77, columns, 5),
             .columns = columns,
@@ -148,14 +164,14 @@ TEST_P(Gptq, BytesDependOnNeitherInstructionSetNorThreadsNorSlabs) {
       for (int threads : {1, 3}) {
         job.isa = isa, job.threads = threads;
         const auto got = job.run();
-        ASSERT_EQ(got.bytes, expected.bytes) << isa_name(isa) << threads << descending;
+        ASSERT_EQ(got.bytes, expected.bytes) << isa_name(isa) << threads << static_cast<int>(order);
         ASSERT_EQ(got.error.feedback_error, expected.error.feedback_error);
         std::vector<uint8_t> pieces;
         for (int64_t first = 0; first < job.rows(); first += 5) {
           const auto part = job.run(first, std::min<int64_t>(first + 5, job.rows()));
           pieces.insert(pieces.end(), part->bytes.begin(), part->bytes.end());
         }
-        ASSERT_EQ(pieces, expected.bytes) << isa_name(isa) << threads << descending;
+        ASSERT_EQ(pieces, expected.bytes) << isa_name(isa) << threads << static_cast<int>(order);
       }
   }
 }
@@ -177,7 +193,7 @@ TEST_P(Gptq, HessiansOfLowRankAndDeadColumnsAreRoundedUnder) {
 }
 
 TEST_P(Gptq, ZerosStayZeroAndWhatIsNotFiniteSpoilsItsRowOnly) {
-  const auto factor = *factor_of(typical_hessian(kColumns, 900, 8), kColumns, {});
+  const auto factor = *factor_of(shared_hessian(), kColumns, {});
   Job job{.encoding = GetParam(), .weights = std::vector<float>(4 * kColumns), .feedback = &factor};
   for (float q : job.decode(job.run().bytes)) ASSERT_EQ(q, 0.0f);
 
@@ -193,7 +209,7 @@ TEST_P(Gptq, ZerosStayZeroAndWhatIsNotFiniteSpoilsItsRowOnly) {
 }
 
 TEST_P(Gptq, AnyFiniteMagnitudeGivesFiniteValues) {
-  const auto factor = *factor_of(typical_hessian(kColumns, 900, 10), kColumns, {});
+  const auto factor = *factor_of(shared_hessian(), kColumns, {});
   for (int exponent = -149; exponent <= 127; exponent += 12) {
     Job job{.encoding = GetParam(), .weights = some_weights(3, kColumns, 11), .feedback = &factor};
     for (float& w : job.weights) w = std::ldexp(std::clamp(w * 10, -1.0f, 1.0f), exponent);

@@ -168,7 +168,33 @@ void fill(const Context& context, const Triangle& l, const Diagonal& diagonal, F
   f.unit = largest * diagonal.mean;
 }
 
+/// The column at each position; empty for their own order.
+std::vector<int32_t> order_of(const Diagonal& diagonal, const FeedbackOptions& options) {
+  if (options.order == ColumnOrder::natural) return {};
+  std::vector<int32_t> order(diagonal.value.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto greatest = [&](int32_t column, int64_t group) {
+    const auto begin = diagonal.value.begin() + column / group * group;
+    return *std::max_element(begin, begin + group);
+  };
+  std::ranges::stable_sort(order, [&](int32_t a, int32_t b) {
+    if (options.order == ColumnOrder::grouped)
+      for (const int64_t group : {options.block, options.leaf}) {
+        if (a / group == b / group) continue;
+        const double x = greatest(a, group), y = greatest(b, group);
+        return x != y ? x > y : a < b;
+      }
+    return diagonal.value[static_cast<size_t>(a)] > diagonal.value[static_cast<size_t>(b)];
+  });
+  return order;
+}
+
 }  // namespace
+
+std::string_view column_order_name(ColumnOrder order) {
+  constexpr std::string_view names[] = {"natural", "descending", "grouped"};
+  return names[static_cast<size_t>(order)];
+}
 
 Result<FeedbackFactor> prepare_feedback(const Context& context, const KernelTable& kernels,
                                         std::span<const float> hessian, int64_t columns,
@@ -181,16 +207,17 @@ Result<FeedbackFactor> prepare_feedback(const Context& context, const KernelTabl
       !(options.damp_limit >= options.damp))
     return usage_error("a Hessian is shrunk by 0 to 1 and damped by 0 to its limit, not by {} and {}",
                        options.shrink, options.damp);
+  if (options.order == ColumnOrder::grouped &&
+      (options.block <= 0 || options.leaf <= 0 || columns % options.block != 0 ||
+       options.block % options.leaf != 0))
+    return error(Code::internal, "{} columns in blocks of {} and leaves of {}", columns, options.block,
+                 options.leaf);
   CARAT_TRY(const Diagonal diagonal, read_diagonal(context, hessian, columns));
   FeedbackFactor f;
   f.columns = columns;
   f.dead_columns = diagonal.dead;
-  if (options.descending) {
-    f.order.resize(static_cast<size_t>(columns));
-    std::iota(f.order.begin(), f.order.end(), 0);
-    std::ranges::stable_sort(f.order, std::greater(),
-                             [&](int32_t c) { return diagonal.value[static_cast<size_t>(c)]; });
-  }
+  f.order = order_of(diagonal, options);
+  if (options.order == ColumnOrder::grouped) f.block = options.block, f.leaf = options.leaf;
   const Reversed m(hessian, diagonal, options, f.order);
   const FactorSteps& steps = search_table(kernels.isa).factor;
   Triangle l(columns);
@@ -206,6 +233,34 @@ Result<FeedbackFactor> prepare_feedback(const Context& context, const KernelTabl
   }
   fill(context, l, diagonal, f);
   return f;
+}
+
+Result<double> feedback_loss(const Context& context, const KernelTable& kernels,
+                             std::span<const float> hessian, int64_t columns, std::span<const float> weights,
+                             std::span<const float> rounded) {
+  const auto n = static_cast<size_t>(columns);
+  if (columns <= 0 || hessian.size() != n * n || weights.size() % n != 0 || rounded.size() != weights.size())
+    return error(Code::internal, "a loss of {} and {} weights under a Hessian of {} numbers for {} columns",
+                 weights.size(), rounded.size(), hessian.size(), columns);
+  constexpr int64_t kRows = 256;
+  const int64_t rows = static_cast<int64_t>(weights.size()) / columns;
+  const WeightView h{.encoding = &encoding_f32(),
+                     .data = reinterpret_cast<const uint8_t*>(hessian.data()),
+                     .rows = columns,
+                     .columns = columns,
+                     .row_bytes = n * sizeof(float)};
+  std::vector<float> difference(static_cast<size_t>(std::min(rows, kRows)) * n), product(difference.size());
+  double sum = 0;
+  for (int64_t first = 0; first < rows; first += kRows) {
+    CARAT_DO(context.check());
+    const int64_t count = std::min(kRows, rows - first);
+    const size_t from = static_cast<size_t>(first) * n, size = static_cast<size_t>(count) * n;
+    for (size_t i = 0; i < size; ++i) difference[i] = weights[from + i] - rounded[from + i];
+    const MatmulTarget target{h, product.data(), columns};
+    matmul(kernels, context.pool, ActivationScheme::float32, {&target, 1}, difference.data(), columns, count);
+    for (size_t i = 0; i < size; ++i) sum += static_cast<double>(difference[i]) * product[i];
+  }
+  return sum;
 }
 
 }  // namespace carat

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/context.h"
@@ -24,12 +25,26 @@
 
 namespace carat {
 
+/// In which order columns are rounded. The first ones have most to choose from, being made up for by all
+/// others.
+enum class ColumnOrder {
+  natural,
+  /// By descending diagonal of H (static act-order); blocks' parameters are chosen before any column is
+  /// rounded.
+  descending,
+  /// Blocks, within them leaves, within them columns by descending diagonal (group-aware act-order): each
+  /// block's parameters are chosen when it is reached. For encodings of one block and leaf.
+  grouped
+};
+
+std::string_view column_order_name(ColumnOrder order);
+
 struct FeedbackOptions {
   double shrink = 0.4;      ///< H <- (1 - shrink) H + shrink diag(H); 0 to 1
   double damp = 0.05;       ///< times the mean of the diagonal, added to the diagonal
   double damp_limit = 1.0;  ///< where H does not factor, damp is doubled (from 0.01 at least) up to this
-  /// Columns in order of descending diagonal (static act-order) instead of their own.
-  bool descending = false;
+  ColumnOrder order = ColumnOrder::natural;
+  int64_t block = 0, leaf = 0;  ///< of the encoding, for ColumnOrder::grouped
 };
 
 /// H = A A^T, A upper triangular over the columns in the order in which they are rounded.
@@ -41,7 +56,8 @@ struct FeedbackFactor {
   /// By column: A[k][k]^2, what the square of column k's error costs when later columns make up for what they
   /// can. In units of `unit`, at most 1; 0 for columns that no token used.
   std::vector<float> weight;
-  std::vector<int32_t> order;  ///< column at each position; empty: its own
+  std::vector<int32_t> order;   ///< column at each position; empty: its own
+  int64_t block = 0, leaf = 0;  ///< what `order` keeps together; 0: nothing
   double unit = 0;
   double damping = 0;        ///< what FeedbackOptions::damp became
   int64_t dead_columns = 0;  ///< columns with nothing on the diagonal
@@ -54,5 +70,12 @@ struct FeedbackFactor {
 Result<FeedbackFactor> prepare_feedback(const Context& context, const KernelTable& kernels,
                                         std::span<const float> hessian, int64_t columns,
                                         const FeedbackOptions& options);
+
+/// tr(D H D^T), D = weights - rounded, both [rows, columns]: what rounding costs the outputs, summed over the
+/// tokens of a Hessian of which both triangles are there. Takes the time of rows * columns^2 products in
+/// float32.
+Result<double> feedback_loss(const Context& context, const KernelTable& kernels,
+                             std::span<const float> hessian, int64_t columns, std::span<const float> weights,
+                             std::span<const float> rounded);
 
 }  // namespace carat

@@ -29,8 +29,10 @@ inline std::vector<float> typical_hessian(int64_t columns, int64_t tokens, uint6
       x[i] = scale[i] * sum;
     }
     for (size_t i = 0; i < n; ++i)
-      for (size_t j = 0; j < n; ++j) h[i * n + j] += x[i] * x[j];
+      for (size_t j = i; j < n; ++j) h[i * n + j] += x[i] * x[j];
   }
+  for (size_t i = 0; i < n; ++i)
+    for (size_t j = 0; j < i; ++j) h[i * n + j] = h[j * n + i];
   return {h.begin(), h.end()};
 }
 

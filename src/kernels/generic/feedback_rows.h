@@ -19,6 +19,9 @@ namespace {
 
 /// Columns that are taken up together; every block's boundary is one of a panel, or inside it.
 inline constexpr int64_t kPanel = 256;
+/// Steps that a leaf's integers may take when it is reached. One lowers the loss on other text by 1 %
+/// (IQ4_XS) to 5 % (Q2_K), the second by up to 0.5 % more.
+inline constexpr int kRefits = 2;
 /// Errors of this many columns, of two strips, stay in the first-level cache.
 inline constexpr int64_t kErrorChunk = 128;
 
@@ -76,12 +79,6 @@ CARAT_LANES void take_up(const FeedbackArgs& args, const FeedbackState<E>& s, in
   }
 }
 
-template <class E, bool kEven>
-CARAT_LANES void weigh_columns(const FeedbackArgs& args, int64_t column, Strip<E, kEven>& s) {
-  if constexpr (!kEven)
-    for (int j = 0; j < E::kBlock; ++j) s.w[j] = splat(args.weight[column + j]);
-}
-
 /// Chooses the code of one column of a strip, and turns its weight into its error.
 template <class E, bool kEven>
 CARAT_LANES void round_column(const FeedbackArgs& args, FeedbackState<E>& s, int strip, int64_t position,
@@ -128,13 +125,43 @@ CARAT_LANES void round_leaf(const FeedbackArgs& args, FeedbackState<E>& s, int s
   }
 }
 
+/// Chooses the parameters of the block that begins at `column` for weights at consecutive positions from
+/// `first` on.
 template <class E, bool kEven>
 CARAT_LANES void open_block(const FeedbackArgs& args, FeedbackState<E>& s, int strip, const F* weights,
-                            int64_t column) {
+                            int64_t first, int64_t column) {
   Strip<E, kEven> block;
-  for (int j = 0; j < E::kBlock; ++j) block.x[j] = clamp(weights[j], -kLargestWeight, kLargestWeight);
-  weigh_columns<E>(args, column, block);
+  for (int j = 0; j < E::kBlock; ++j) {
+    const int64_t at = args.grouped ? args.order[first + j] - column : j;
+    block.x[at] = clamp(weights[j], -kLargestWeight, kLargestWeight);
+    if constexpr (!kEven) block.w[at] = splat(args.weight[column + at]);
+  }
   s.solutions[strip][column / E::kBlock] = found_solution<E>(block);
+}
+
+/// Refits a leaf's integers to its weights as they are compensated once it is reached, under the outer
+/// parameters that the block was opened with. Rows that nothing was added to stay as they are.
+template <class E, bool kEven>
+CARAT_LANES void refit_leaf(const FeedbackArgs& args, FeedbackState<E>& s, int strip, int64_t panel,
+                            int64_t first, int64_t column) {
+  F x[E::kLeaf];
+  std::conditional_t<kEven, Ones, F[E::kLeaf]> w;
+  I changed{};
+  for (int j = 0; j < E::kLeaf; ++j) {
+    const F compensated = s.compensated[strip][first - panel + j];
+    changed |= compensated != s.x[strip][first + j];
+    x[j] = clamp(compensated, -kLargestWeight, kLargestWeight);
+    if constexpr (!kEven) w[j] = splat(args.weight[args.grouped ? args.order[first + j] : first + j]);
+  }
+  Leaf<E, kEven> leaf;
+  leaf.set(x, w);
+  const int i = static_cast<int>(column % E::kBlock / E::kLeaf);
+  Solution<E>& p = s.solutions[strip][column / E::kBlock];
+  const F scale = p.scale[i], min = p.min[i];
+  Moments sums;
+  for (int step = 0; step < kRefits; ++step) improve_leaf<E, kEven>(leaf, i, 1, p, sums);
+  p.scale[i] = changed ? p.scale[i] : scale;
+  p.min[i] = changed ? p.min[i] : min;
 }
 
 /// Puts a strip's weights into place; opens its blocks where columns have an order of their own.
@@ -144,7 +171,7 @@ CARAT_LANES void load_weights(const FeedbackArgs& args, FeedbackState<E>& s, int
   Strip<E, true> block;
   for (int64_t column = 0; column < args.columns; column += E::kBlock) {
     load_strip<E>(rows, strip * kSearchLanes, column, block);
-    if (args.order) open_block<E, kEven>(args, s, strip, block.x, column);
+    if (args.order && !args.grouped) open_block<E, kEven>(args, s, strip, block.x, column, column);
     for (int j = 0; j < E::kBlock; ++j)
       s.x[strip][args.order ? args.position[column + j] : column + j] = block.x[j];
   }
@@ -183,8 +210,14 @@ void feedback_rows_as(const FeedbackArgs& args) {
       for (int64_t first = panel; first < end; first += E::kLeaf) {
         take_up<E>(args, s, strip, panel, first, E::kLeaf, panel, first);
         for (int of = strip; of < strip + 2; ++of) {
-          if (!args.order && first % E::kBlock == 0)
-            open_block<E, kEven>(args, s, of, s.compensated[of] + (first - panel), first);
+          if (!args.order || args.grouped) {
+            const int64_t column = args.order ? args.order[first] : first,
+                          begin = column - column % E::kBlock;
+            if (first % E::kBlock == 0)
+              open_block<E, kEven>(args, s, of, s.compensated[of] + (first - panel), first, begin);
+            else if constexpr (E::kTwoLevel)
+              refit_leaf<E, kEven>(args, s, of, panel, first, column);
+          }
           round_leaf<E, kEven>(args, s, of, panel, first);
         }
       }
