@@ -50,18 +50,28 @@ void ClusterDifference::resample() {
   Random random(kResampleSeed);
   const uint64_t n = clusters_.size();
   resamples_.reserve(kResamples);
+  std::vector<double> residuals;  // about the mean, so that little is lost where squares are subtracted
+  for (const ClusterSum& c : clusters_) residuals.push_back(c.sum - mean_ * c.weight);
   double below = 0;
   for (int i = 0; i < kResamples; ++i) {
-    double sum = 0, weight = 0;
+    double sum = 0, weight = 0, rr = 0, rw = 0, ww = 0;
     for (uint64_t k = 0; k < n; ++k) {
-      const ClusterSum& c = clusters_[(random.next() >> 32) * n >> 32];
-      sum += c.sum, weight += c.weight;
+      const uint64_t drawn = (random.next() >> 32) * n >> 32;
+      const ClusterSum& c = clusters_[drawn];
+      const double r = residuals[drawn];
+      sum += c.sum, weight += c.weight, rr += r * r, rw += r * c.weight, ww += c.weight * c.weight;
     }
-    const double mean = sum / weight;
+    const double mean = sum / weight, away = mean - mean_;
     below += mean < mean_ ? 1 : mean == mean_ ? 0.5 : 0;
     resamples_.push_back(mean);
+    // Of its own residuals; one cluster alone, drawn again and again, has none and tells nothing.
+    const double squares = rr - 2 * away * rw + away * away * ww;
+    if (squares > kRounding * rr)
+      studentized_.push_back(away * weight /
+                             std::sqrt(squares * static_cast<double>(n) / static_cast<double>(n - 1)));
   }
   std::sort(resamples_.begin(), resamples_.end());
+  std::sort(studentized_.begin(), studentized_.end());
   bias_ = normal_quantile(std::clamp(below, 1.0, static_cast<double>(kResamples - 1)) / kResamples);
 
   // Acceleration from the jackknife, one cluster left out at a time; leaving one of them out moves the ratio
@@ -112,6 +122,9 @@ Interval ClusterDifference::interval(double confidence) const {
     out.low = std::min(out.low, low), out.high = std::max(out.high, high);
   };
   if (!resamples_.empty()) widen(corrected(alpha), corrected(1 - alpha));
+  const size_t count = studentized_.size();
+  const auto tail = static_cast<size_t>(alpha * static_cast<double>(count + 1));
+  if (tail > 0) widen(mean_ - studentized_[count - tail] * error_, mean_ - studentized_[tail - 1] * error_);
   if (sparse()) {
     const Interval shares = damage_interval({clusters(), worse_, better_}, confidence);
     const double size = moved() > 0 ? move_ : scale_;
@@ -129,6 +142,11 @@ double ClusterDifference::p_at_least(double margin) const {
   double p = 0;
   if (error_ > 0) p = student_cdf((mean_ - margin) / error_, groups - 1);
   if (!resamples_.empty()) p = std::max(p, corrected_p(margin));
+  if (!studentized_.empty()) {
+    const auto beyond = std::upper_bound(studentized_.begin(), studentized_.end(), (mean_ - margin) / error_);
+    p = std::max(p, static_cast<double>(beyond - studentized_.begin() + 1) /
+                        static_cast<double>(studentized_.size() + 1));
+  }
   if (sparse()) {
     const double size = moved() > 0 ? move_ : scale_;
     const double share = margin / size;
@@ -151,6 +169,8 @@ double ClusterDifference::p_at_most(double margin) const {
   mirrored.mean_ = -mean_;
   std::reverse(mirrored.resamples_.begin(), mirrored.resamples_.end());
   for (double& m : mirrored.resamples_) m = -m;
+  std::reverse(mirrored.studentized_.begin(), mirrored.studentized_.end());
+  for (double& t : mirrored.studentized_) t = -t;
   mirrored.bias_ = -bias_, mirrored.skewness_ = -skewness_;
   return mirrored.p_at_least(-margin);
 }
