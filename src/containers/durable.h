@@ -1,5 +1,5 @@
 // Writing that is on the disk when it says so, and not begun when it cannot fit. Internal to containers/ and
-// arch/, and to cards/.
+// arch/, to cards/ and to stats/.
 #pragma once
 
 #include <string>

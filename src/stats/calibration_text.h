@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "text/chat_template.h"
 #include "text/tokenizer.h"
 
 namespace carat {
@@ -28,11 +29,25 @@ struct CalibrationText {
 struct NamedText {
   std::string name, text;
 };
+struct NamedTokens {
+  std::string name;
+  std::vector<TokenId> tokens;
+};
 
 /// Each text is tokenized as a whole and cut into sequences; an unfinished last one is dropped. Where fewer
 /// are wanted than there are, they are spread evenly over all, so that no text is left out for its place.
 /// bad_data naming the text: nothing in it, not UTF-8 (with the offset), or too short for one sequence.
 Result<CalibrationText> cut_calibration_text(const Tokenizer& tokenizer, const std::vector<NamedText>& texts,
                                              const CalibrationTextOptions& options);
+/// The same for what is tokens already, without BOS.
+Result<CalibrationText> cut_calibration_tokens(const Tokenizer& tokenizer,
+                                               const std::vector<NamedTokens>& texts,
+                                               const CalibrationTextOptions& options);
+
+/// Conversations as the model's chat template renders them, one after the other. The text is JSON, one
+/// conversation per line: an object whose "messages" are objects of "role" and "content", or just the array
+/// of them. bad_data naming text and line.
+Result<NamedTokens> tokenize_conversations(const Tokenizer& tokenizer, const ChatTemplate& format,
+                                           const NamedText& text);
 
 }  // namespace carat

@@ -1,0 +1,195 @@
+#include "stats/calibrate.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/digest.h"
+#include "containers/mapped_file.h"
+#include "model/forward.h"
+#include "stats/collector.h"
+#include "stats/replace_file.h"
+
+namespace carat {
+namespace {
+
+constexpr std::string_view kMagic = "carat calibration checkpoint 1\n";
+constexpr uint64_t kCheckpointLimit = uint64_t{8} << 30;
+
+/// Sums so far and how many sequences they are of.
+///   magic, 64 digits of identity, u64 sequences, the collector's bytes, u64 XXH3 of all before
+struct CheckpointFile {
+  std::string path, identity;
+
+  Status write(int64_t sequences, const StatisticsCollector& collector) const {
+    std::string bytes = std::string(kMagic) + identity;
+    bytes.append(reinterpret_cast<const char*>(&sequences), 8);
+    collector.save(bytes);
+    const uint64_t digest = xxh3(Bytes(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()));
+    bytes.append(reinterpret_cast<const char*>(&digest), 8);
+    return replace_file(path, bytes);
+  }
+
+  /// The number of sequences.
+  Result<int64_t> read(StatisticsCollector& collector) const {
+    CARAT_TRY(const std::string file, read_small_file(path, kCheckpointLimit));
+    const Bytes bytes(reinterpret_cast<const uint8_t*>(file.data()), file.size());
+    const size_t head = kMagic.size() + 64 + 8;
+    uint64_t digest = 0;
+    if (bytes.size() >= head + 8) std::memcpy(&digest, bytes.data() + bytes.size() - 8, 8);
+    if (bytes.size() < head + 8 || !file.starts_with(kMagic) || digest != xxh3(bytes.first(bytes.size() - 8)))
+      return bad_data("{}: is damaged; begin anew with --force", path);
+    if (file.compare(kMagic.size(), 64, identity) != 0)
+      return usage_error("{}: is of another model, text or arithmetic; begin anew with --force", path);
+    int64_t sequences = 0;
+    std::memcpy(&sequences, bytes.data() + head - 8, 8);
+    Status restored = collector.restore(bytes.subspan(head, bytes.size() - head - 8));
+    if (!restored) return std::move(restored).error().within(path);
+    return sequences;
+  }
+};
+
+/// One group's way through the model.
+class Group {
+ public:
+  Group(const Context& context, const Checkpoint& checkpoint, const Model& model,
+        std::span<const std::vector<TokenId>> sequences)
+      : context_(context),
+        checkpoint_(checkpoint),
+        model_(model),
+        config_(model.weights.config),
+        sequences_(sequences),
+        length_(static_cast<int64_t>(sequences.front().size())),
+        format_{KvEncoding::f16, config_.kv_heads, config_.head_dim} {
+    // Short sequences share a pass, long ones take several.
+    at_once_ = std::max<int64_t>(1, max_forward_tokens / length_);
+    cache_.resize(static_cast<size_t>(at_once_ * format_.bytes(length_) + 64));
+    x_.resize(static_cast<size_t>(count() * length_ * config_.width));
+  }
+
+  /// `done(tokens)` is told of tokens through a layer.
+  template <class Done>
+  Status run(StatisticsCollector& collector, Done&& done) {
+    for (int64_t l = 0; l < config_.layers; ++l) {
+      CARAT_TRY(const LoadedLayer layer, load_layer(context_, checkpoint_, config_, l));
+      for (int64_t first = 0; first < count(); first += at_once_) {
+        CARAT_DO(context_.check());
+        const int64_t n = std::min(at_once_, count() - first);
+        pass(layer.weights(), l, first, n);
+        done(n * length_);
+      }
+      CARAT_DO(collector.check(l));
+    }
+    const int64_t rows = count() * length_;
+    final_norm(context_.pool, model_, x_.data(), rows, x_.data());
+    collector.input(0, LinearInput::output, x_.data(), rows, config_.width);
+    return collector.check(0);
+  }
+
+ private:
+  int64_t count() const { return static_cast<int64_t>(sequences_.size()); }
+
+  /// Sequences [first, first + n) through layer l, `piece` tokens of each at a time.
+  void pass(const LayerWeights& weights, int64_t l, int64_t first, int64_t n) {
+    const auto aligned = (reinterpret_cast<uintptr_t>(cache_.data()) + 63) / 64 * 64;
+    for (int64_t at = 0; at < length_; at += max_forward_tokens) {
+      const int64_t piece = std::min(max_forward_tokens, length_ - at);
+      std::vector<KvView> views;
+      std::vector<ForwardSegment> segments;
+      for (int64_t i = 0; i < n; ++i) {
+        auto* keys = reinterpret_cast<uint8_t*>(aligned) + i * format_.bytes(length_);
+        views.insert(views.end(), static_cast<size_t>(config_.layers), {keys, format_, Place::cpu});
+      }
+      for (int64_t i = 0; i < n; ++i)
+        segments.push_back({std::span(sequences_[first + i]).subspan(at, piece), at,
+                            std::span(views).subspan(i * config_.layers, config_.layers), piece});
+      float* x = x_.data() + (first * length_ + at) * config_.width;
+      begin_forward(context_.pool, config_, segments, scratch_);
+      if (l == 0) embed(context_.pool, model_.weights, segments, x);
+      forward_layer(context_.pool, model_, weights, l, segments, false, x, scratch_);
+    }
+  }
+
+  const Context& context_;
+  const Checkpoint& checkpoint_;
+  const Model& model_;
+  const ModelConfig& config_;
+  std::span<const std::vector<TokenId>> sequences_;
+  int64_t length_;
+  KvFormat format_;
+  int64_t at_once_;             ///< sequences of a pass
+  std::vector<uint8_t> cache_;  ///< keys and values of the layer at work
+  std::vector<float> x_;        ///< [sequences, length, width] the residual streams
+  ForwardScratch scratch_;
+};
+
+Status check_text(const Checkpoint& checkpoint, const ModelConfig& config, const CalibrationText& text) {
+  if (text.sequences.empty()) return usage_error("there is no text to calibrate on");
+  if (text.context > config.context_length)
+    return usage_error("{}: sequences of {} tokens are longer than the {} it was trained for",
+                       checkpoint.source, text.context, config.context_length);
+  for (const auto& sequence : text.sequences)
+    for (TokenId id : sequence)
+      if (id < 0 || id >= config.vocabulary)
+        return bad_data("{}: token {} of the text is outside its vocabulary of {}", checkpoint.source, id,
+                        config.vocabulary);
+  return {};
+}
+
+}  // namespace
+
+Result<Calibration> calibrate(const Context& context, const Checkpoint& checkpoint,
+                              const CalibrationText& text, const CalibrateOptions& options) {
+  CARAT_TRY(const KernelTable* kernels, default_kernel_table());
+  CARAT_TRY(const Weights weights, load_outer_weights(context, checkpoint));
+  const ModelConfig& config = weights.config;
+  CARAT_DO(check_text(checkpoint, config, text));
+  StatisticsCollector collector(context.pool, config);
+  CARAT_TRY(const std::string identity, model_identity(checkpoint));
+  const std::string arithmetic(activation_scheme_name(options.activations));
+
+  const CheckpointFile file{
+      options.checkpoint_path,
+      sha256_hex(fmt::format("{} {} {} {}", identity, text.digest, arithmetic, CARAT_VERSION))};
+  Calibration out;
+  int64_t done = 0;
+  if (!file.path.empty() && file_exists(file.path) && !options.discard) {
+    if (!options.resume)
+      return usage_error("{}: an interrupted run left this; go on with --resume, or begin anew with --force",
+                         file.path);
+    CARAT_TRY(done, file.read(collector));
+    out.resumed_sequences = done;
+  }
+
+  const Model model{weights, *kernels, options.activations, context.profile, &collector};
+  const auto count = static_cast<int64_t>(text.sequences.size());
+  if (done < 0 || done > count) return bad_data("{}: is damaged; begin anew with --force", file.path);
+  const int64_t bytes = text.context * config.width * static_cast<int64_t>(sizeof(float));
+  const int64_t at_once = std::clamp<int64_t>(kGroupBytes / bytes, 1, kGroupSequences);
+  auto work = static_cast<uint64_t>(done * text.context * config.layers);
+  context.progress.begin("calibrate", "tokens x layers",
+                         static_cast<uint64_t>(count * text.context * config.layers));
+  while (done < count) {
+    const int64_t n = std::min(at_once, count - done);
+    Group group(context, checkpoint, model, std::span(text.sequences).subspan(done, n));
+    CARAT_DO(group.run(collector, [&](int64_t tokens) {
+      work += static_cast<uint64_t>(tokens);
+      context.progress.update(work, "");
+    }));
+    done += n;
+    if (!file.path.empty() && done < count) CARAT_DO(file.write(done, collector));
+  }
+  context.progress.end();
+
+  out.statistics = collector.statistics();
+  out.statistics.datasets = text.names;
+  out.statistics.text_digests = {text.digest};
+  out.statistics.chunks = static_cast<uint64_t>(count);
+  out.statistics.chunk_tokens = static_cast<uint64_t>(text.context);
+  out.statistics.model = identity;
+  out.statistics.arithmetic = arithmetic;
+  return out;
+}
+
+}  // namespace carat

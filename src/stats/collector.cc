@@ -1,0 +1,128 @@
+#include "stats/collector.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/digest.h"
+
+namespace carat {
+namespace {
+
+constexpr int64_t kColumns = 64;  ///< of a job: whole cache lines, sums in the first-level cache
+
+/// Columns [0, count) of x[tokens, stride]; count is known to the compiler where it is kColumns.
+inline void add_columns(const float* x, int64_t tokens, int64_t stride, int64_t count, double* sum,
+                        double* sum_squares, float* minimum, float* maximum) {
+  for (int64_t t = 0; t < tokens; ++t, x += stride) {
+    for (int64_t c = 0; c < count; ++c) {
+      const double v = x[c];
+      sum[c] += v;
+      sum_squares[c] += v * v;
+    }
+    for (int64_t c = 0; c < count; ++c) {
+      minimum[c] = x[c] < minimum[c] ? x[c] : minimum[c];
+      maximum[c] = x[c] > maximum[c] ? x[c] : maximum[c];
+    }
+  }
+}
+
+template <class T>
+void append_numbers(const std::vector<T>& values, std::string& out) {
+  out.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
+}
+
+}  // namespace
+
+void StatisticsCollector::input(int64_t layer, LinearInput input, const float* x, int64_t tokens,
+                                int64_t columns) {
+  Sums& s = inputs_[{layer, input}];
+  if (s.columns == 0) {
+    s.columns = columns;
+    s.sum.assign(columns, 0);
+    s.sum_squares.assign(columns, 0);
+    s.minimum.assign(columns, std::numeric_limits<float>::infinity());
+    s.maximum.assign(columns, -std::numeric_limits<float>::infinity());
+  }
+  s.count += static_cast<double>(tokens);
+  pool_.parallel_for(ceil_div(columns, kColumns), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t c = block * kColumns;
+      double* const sum = s.sum.data() + c;
+      double* const squares = s.sum_squares.data() + c;
+      if (columns - c >= kColumns)
+        add_columns(x + c, tokens, columns, kColumns, sum, squares, s.minimum.data() + c,
+                    s.maximum.data() + c);
+      else
+        add_columns(x + c, tokens, columns, columns - c, sum, squares, s.minimum.data() + c,
+                    s.maximum.data() + c);
+    }
+  });
+}
+
+Status StatisticsCollector::check(int64_t layer) const {
+  for (const auto& [key, s] : inputs_) {
+    if (key.first != layer) continue;
+    for (int64_t c = 0; c < s.columns; ++c) {
+      if (std::isfinite(s.sum_squares[c])) continue;
+      return bad_data(
+          "{}: column {} of what it reads is {}; the weights before it are damaged, or too large for floats",
+          reader_names(config_, key.second, layer).front(), c,
+          std::isnan(s.sum_squares[c]) ? "not a number" : "infinite");
+    }
+  }
+  return {};
+}
+
+CalibrationStatistics StatisticsCollector::statistics() const {
+  CalibrationStatistics out;
+  for (const auto& [key, s] : inputs_) {
+    const InputStatistics entry{s.columns, 1, {s.count}, s.sum_squares, s.sum, s.minimum, s.maximum};
+    for (const std::string& name : reader_names(config_, key.second, key.first))
+      out.tensors.emplace(name, entry);
+  }
+  return out;
+}
+
+void StatisticsCollector::save(std::string& out) const {
+  for (const auto& [key, s] : inputs_) {
+    append_numbers<double>({static_cast<double>(key.first), static_cast<double>(key.second), s.count}, out);
+    append_numbers(s.sum, out);
+    append_numbers(s.sum_squares, out);
+    append_numbers(s.minimum, out);
+    append_numbers(s.maximum, out);
+  }
+}
+
+Status StatisticsCollector::restore(Bytes bytes) {
+  const auto take = [&](auto& values, size_t count) {
+    const size_t size = count * sizeof(values[0]);
+    if (bytes.size() < size) return false;
+    values.resize(count);
+    std::memcpy(values.data(), bytes.data(), size);
+    bytes = bytes.subspan(size);
+    return true;
+  };
+  std::map<Key, Sums> inputs;
+  while (!bytes.empty()) {
+    std::vector<double> head;
+    if (!take(head, 3)) return bad_data("ends too early");
+    const bool last = head[1] == static_cast<double>(LinearInput::output);
+    if (!(head[0] >= 0 && head[0] < static_cast<double>(config_.layers) && head[1] >= 0 &&
+          head[1] <= static_cast<double>(LinearInput::output) && (!last || head[0] == 0)))
+      return bad_data("is of another model");
+    const Key key{static_cast<int64_t>(head[0]), static_cast<LinearInput>(static_cast<int>(head[1]))};
+    Sums s;
+    s.columns = input_columns(config_, key.second);
+    s.count = head[2];
+    const auto n = static_cast<size_t>(s.columns);
+    if (!take(s.sum, n) || !take(s.sum_squares, n) || !take(s.minimum, n) || !take(s.maximum, n))
+      return bad_data("ends too early");
+    inputs[key] = std::move(s);
+  }
+  inputs_ = std::move(inputs);
+  return {};
+}
+
+}  // namespace carat

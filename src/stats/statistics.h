@@ -1,0 +1,53 @@
+// What calibration has seen of the inputs of a model's matrices, column by column.
+//
+// One entry per weight tensor under its GGUF name, as llama.cpp's importance matrices have it, although
+// matrices that read the same input hold the same numbers: files, merges and look-ups then know nothing of
+// architectures. A tensor of several matrices (experts) has one row of numbers for each.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "containers/checkpoint.h"
+
+namespace carat {
+
+struct InputStatistics {
+  int64_t columns = 0, matrices = 1;
+  std::vector<double> counts;           ///< [matrices] tokens seen
+  std::vector<double> sum_squares;      ///< [matrices, columns]
+  std::vector<double> sum;              ///< [matrices, columns]; empty where the file did not say
+  std::vector<float> minimum, maximum;  ///< [matrices, columns]; the same; of no meaning where the count is 0
+
+  /// Mean of the squares of a matrix's columns; empty where it has seen nothing.
+  std::vector<float> mean_squares(int64_t matrix) const;
+};
+
+struct CalibrationStatistics {
+  std::map<std::string, InputStatistics> tensors;
+  std::vector<std::string> datasets;      ///< names of the texts
+  std::vector<std::string> text_digests;  ///< of the tokens seen (CalibrationText::digest), one per run
+  uint64_t chunks = 0, chunk_tokens = 0;
+  std::string model;       ///< model_identity(), or empty where the file did not say
+  std::string arithmetic;  ///< how the products were computed ("float32"), or empty
+};
+
+/// A digest of what stays the same when a model's matrices are rounded: the architecture, the names and
+/// shapes of its layers' tensors, and the values of its norms and biases. Reads those.
+Result<std::string> model_identity(const Checkpoint& checkpoint);
+
+/// bad_data naming file and tensor where `statistics` were made for another model: another identity, a tensor
+/// the model lacks or has in another shape. Entries of one row of numbers for several matrices (the older
+/// files) are divided among them. `source` names the statistics in messages.
+Status fit_statistics(const Checkpoint& checkpoint, const std::string& source,
+                      CalibrationStatistics& statistics);
+
+/// As if what `other` saw had been seen too. Where only one of the two has sums or ranges, they are dropped.
+/// bad_data: another model, another shape; usage: the same text in both.
+Status merge_statistics(const std::string& source, const CalibrationStatistics& other,
+                        CalibrationStatistics& into);
+
+}  // namespace carat
