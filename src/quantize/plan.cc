@@ -1,6 +1,8 @@
 // Decides everything before the first byte is written.
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "containers/gguf.h"
 #include "containers/mapped_file.h"
 #include "quantize/block_walker.h"
@@ -78,16 +80,44 @@ Error would_requantize(const Checkpoint& checkpoint, const TensorPlan& t) {
       checkpoint.source, t.name, t.from->name, t.to->name);
 }
 
+/// Which columns matter in the tensors that lose something, and which of those nothing is known about.
+Status plan_importance(const Checkpoint& checkpoint, const QuantizeOptions& options, Work& work) {
+  const CalibrationStatistics& statistics = *options.calibration;
+  std::vector<std::string_view> without;
+  work.importance.resize(checkpoint.tensors.size());
+  for (size_t i = 0; i < checkpoint.tensors.size(); ++i) {
+    if (!work.rounders[i] || work.plan.tensors[i].to->is_float) continue;
+    const Tensor& t = checkpoint.tensors[i];
+    CARAT_TRY(work.importance[i], importance_of(checkpoint, t, statistics));
+    if (work.importance[i].empty()) without.push_back(t.name);
+    const auto unseen = std::ranges::count_if(work.importance[i], [](const auto& m) { return m.empty(); });
+    if (unseen > 0)
+      work.plan.notes.push_back(
+          fmt::format("{}: {} of {} experts saw no calibration token; their columns "
+                      "count alike",
+                      t.name, unseen, work.importance[i].size()));
+  }
+  if (!without.empty())
+    work.plan.notes.push_back(
+        fmt::format("no statistics, so that all columns count alike: {}", fmt::join(without, ", ")));
+  work.calibration = calibration_record(checkpoint, options.calibration_file, statistics, work.importance);
+  return {};
+}
+
 }  // namespace
 
 Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& options) {
   CARAT_TRY(const Rounder* method, find_method(options.method));
+  if (options.calibration && !method->uses_importance())
+    return usage_error("the method '{}' does not look at importance; leave out --calibration, or --method",
+                       method->name());
   const auto facts = read_model_facts(checkpoint.metadata);
   if (!facts) return Error(facts.error()).within(checkpoint.source);
   const std::vector<TensorFacts> tensors = tensor_facts(checkpoint);
   CARAT_TRY(const std::vector<TensorChoice> choices,
             assign_encodings(options.recipe, *facts, tensors,
-                             {.calibrated = false, .allow_fallback = options.allow_fallback}));
+                             {.calibrated = options.calibration || options.text,
+                              .allow_fallback = options.allow_fallback}));
   const bool guided = method->needs_feedback();
   if (guided && !options.text)
     return usage_error("method {} needs calibration text; give one with --text FILE", method->name());
@@ -127,6 +157,7 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
     work.plan.tensors.push_back(std::move(t));
     work.rounders.push_back(rounder);
   }
+  if (options.calibration) CARAT_DO(plan_importance(checkpoint, options, work));
   CARAT_DO(measure_gguf(checkpoint, work));
   return work;
 }

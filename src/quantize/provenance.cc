@@ -22,7 +22,7 @@ std::string file_name(const std::string& path) {
 
 /// Keys of the source that would be wrong in the output: they speak of its split, or of its own making.
 bool is_dropped(std::string_view key) {
-  if (key.starts_with("split.")) return true;
+  if (key.starts_with("split.") || key.starts_with("quantize.imatrix.")) return true;
   const auto is_carried = [&](std::string_view prefix) { return key.starts_with(prefix); };
   return key.starts_with("carat.") && !is_carried("carat.transform.") && !is_carried("carat.import.") &&
          !is_carried(kSidecarPrefix);
@@ -184,6 +184,7 @@ Metadata carried_metadata(const Checkpoint& checkpoint, const Work& work) {
     m.set("carat.calibration.shrink", Value::f32(static_cast<float>(work.feedback.shrink)));
     m.set("carat.calibration.damp", Value::f32(static_cast<float>(work.feedback.damp)));
   }
+  if (work.calibration) set_calibration(m, *work.calibration);
   m.set("carat.source.container", Value::string(checkpoint.container));
   std::vector<std::string> files;
   for (const std::string& f : checkpoint.files) files.push_back(file_name(f));
@@ -222,6 +223,7 @@ Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) 
   if (work.text)
     hash.update(fmt::format("text {} shrink {} damp {} order {}\n", work.text->digest, work.feedback.shrink,
                             work.feedback.damp, column_order_name(work.feedback.order)));
+  if (work.calibration) hash.update(fmt::format("calibration {}\n", work.calibration->digest));
   hash.update(fmt::format("{} bytes\n", checkpoint.file_bytes));
   for (const auto& [key, value] : checkpoint.metadata.entries()) {
     update(hash, Value::string(key));

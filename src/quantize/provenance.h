@@ -6,6 +6,7 @@
 //   carat.method                                 the rounder of the quantized tensors
 //   carat.calibration.texts, .digest, .tokens    what data-driven methods saw; absent without any
 //   carat.calibration.{shrink, damp}             how Hessians were regularised, with error feedback
+//   carat.importance.*                           of the statistics used (importance.h)
 //   carat.source.container, carat.source.files   names without directories
 //   carat.source.digest                          SHA-256 over the source's tensors (SourceDigest)
 //   carat.tensor.relative_error  f32[tensors]    sum (w - q)^2 / sum w^2, in file order

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "recipes/recipe.h"
 #include "rounders/hessian.h"
 #include "stats/calibration_text.h"
+#include "stats/statistics.h"
 
 namespace carat {
 
@@ -23,7 +25,10 @@ struct QuantizeOptions {
   /// Text for methods that use data, which then walk the model block by block (block_walker.h), or null. Not
   /// copied.
   const CalibrationText* text = nullptr;
-  FeedbackOptions feedback;          ///< of methods with error feedback
+  FeedbackOptions feedback;  ///< of methods with error feedback
+  /// What calibration found: weighs errors column by column. Fitted to the checkpoint (fit_statistics()).
+  std::shared_ptr<const CalibrationStatistics> calibration;
+  std::string calibration_file;      ///< its name, for the record
   bool allow_fallback = false;       ///< encodings of smaller blocks where the recipe's do not fit a shape
   bool allow_requantize = false;     ///< sources that are quantized already lose more than their own error
   bool resume = false;               ///< continue the partial file of an interrupted run

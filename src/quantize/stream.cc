@@ -160,13 +160,19 @@ Status Stream::round(Slab& slab, const Rounder& rounder) {
   const int64_t columns = t.columns();
   const int64_t unit = unit_rows(t);
   slab.rounded.resize(static_cast<uint64_t>(slab.rows) * to.row_bytes(columns));
-  for (int64_t r = 0; r < slab.rows; r += unit) {
-    CARAT_TRY(
-        const RoundingError error,
-        rounder.round(context_, kernels_, to,
-                      {t.encoding, slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(),
-                       std::min(unit, slab.rows - r), columns},
-                      columns_, slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
+  const int64_t matrix_rows = std::max<int64_t>(1, t.shape.size() == 3 ? t.shape[1] : t.rows());
+  int64_t count = 0;
+  for (int64_t r = 0; r < slab.rows; r += count) {
+    const int64_t row = slab.first + r, matrix = row / matrix_rows;  // each expert has its own importance
+    count = std::min({unit, slab.rows - r, (matrix + 1) * matrix_rows - row});
+    ColumnGuide guide = columns_;
+    if (!work_.importance.empty() && !work_.importance[slab.tensor].empty())
+      guide.importance = work_.importance[slab.tensor][matrix];
+    CARAT_TRY(const RoundingError error,
+              rounder.round(
+                  context_, kernels_, to,
+                  {t.encoding, slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(), count, columns},
+                  guide, slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
     error_.add(error);
   }
   slab.out = slab.rounded;

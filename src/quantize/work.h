@@ -1,6 +1,7 @@
 // A plan with what carrying it out needs besides.
 #pragma once
 
+#include "quantize/importance.h"
 #include "quantize/quantize.h"
 #include "rounders/rounder.h"
 
@@ -11,7 +12,10 @@ struct TensorRecord;
 struct Work {
   QuantizePlan plan;
   std::vector<const Rounder*> rounders;  ///< per tensor; null = copied as it is
-  std::string recipe;                    ///< of the evidence
+  /// Per tensor: one number per column for each of its matrices, or nothing for all alike.
+  std::vector<TensorImportance> importance;
+  std::optional<CalibrationRecord> calibration;
+  std::string recipe;  ///< of the evidence
   std::vector<std::string> rules;
   std::string method;
   const CalibrationText* text = nullptr;  ///< what guides rounders that use data

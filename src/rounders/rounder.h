@@ -33,6 +33,8 @@ class Rounder {
   virtual std::string_view name() const = 0;  ///< "nearest", "search": the --method name
   /// Whether it can write this encoding.
   virtual bool supports(const Encoding& e) const = 0;
+  /// Whether round() looks at ColumnGuide::importance.
+  virtual bool uses_importance() const { return true; }
   /// Whether round() needs ColumnGuide::feedback, which is made from calibration text.
   virtual bool needs_feedback() const { return false; }
   /// out: rows * row_bytes. Rows are split over the pool. A usage error where the guide lacks what the

@@ -62,6 +62,7 @@ class Search final : public BlockRounder {
 class Nearest final : public BlockRounder {
  public:
   std::string_view name() const override { return "nearest"; }
+  bool uses_importance() const override { return false; }
 
  private:
   SearchRows choose(const SearchTable& table, size_t encoding) const override {
