@@ -5,8 +5,10 @@
 #include "arch/model_config.h"
 #include "arch/open_model.h"
 #include "cli/format.h"
+#include "cli/outliers.h"
 #include "cli/scan.h"
 #include "cli/verb.h"
+#include "stats/statistics_file.h"
 #include "text/tokenizer.h"
 
 namespace carat {
@@ -14,7 +16,7 @@ namespace {
 
 struct Options {
   std::string model;
-  bool ranges = false, metadata = false;
+  bool ranges = false, metadata = false, outliers = false;
 };
 
 json::value scalar_json(const Value& v) {
@@ -269,6 +271,10 @@ class Report {
 };
 
 Status inspect(const Options& options, Invocation& run) {
+  if (options.outliers) {
+    CARAT_TRY(const CalibrationStatistics statistics, read_statistics(options.model));
+    return print_outliers(options.model, statistics, run.console);
+  }
   CARAT_TRY(const Checkpoint checkpoint, open_model(options.model));
   Report report(checkpoint, options);
   if (options.ranges) CARAT_DO(report.scan(run.context));
@@ -282,6 +288,9 @@ VerbBody prepare(CLI::App& app) {
   app.add_flag("--ranges", options->ranges,
                "Also the smallest and largest value of each tensor (reads everything)");
   app.add_flag("--metadata", options->metadata, "Also every metadata key");
+  app.add_flag("--outliers", options->outliers,
+               "MODEL is a file of statistics (carat calibrate): the columns that make a model\n"
+               "hard to quantize");
   return [options](Invocation& run) { return inspect(*options, run); };
 }
 
@@ -292,7 +301,8 @@ const Verb inspect_verb = {"inspect",
                            "Examples:\n"
                            "  carat inspect model.gguf\n"
                            "  carat inspect ~/models/SmolLM2-135M --ranges\n"
-                           "  carat inspect model.gguf --json | jq .bits_per_weight",
+                           "  carat inspect model.gguf --json | jq .bits_per_weight\n"
+                           "  carat inspect --outliers model.imatrix.gguf",
                            prepare};
 
 }  // namespace carat

@@ -12,6 +12,7 @@
 #include "containers/mapped_file.h"
 #include "quantize/quantize.h"
 #include "rounders/rounder.h"
+#include "stats/statistics_file.h"
 
 namespace carat {
 namespace {
@@ -20,7 +21,7 @@ constexpr uint64_t kRuleFileLimit = 1 << 20;
 constexpr uint64_t kTextLimit = 1 << 30;
 
 struct Options {
-  std::string in, out, to, rules, method;
+  std::string in, out, to, rules, method, calibration;
   std::vector<std::string> tensor_rules, texts;
   CalibrationTextOptions cut;
   bool dry_run = false, force = false;
@@ -216,6 +217,12 @@ Status quantize_verb_body(Options options, Invocation& run) {
     CARAT_TRY(text, calibration_text(checkpoint, options));
     options.library.text = &text;
   }
+  if (!options.calibration.empty()) {
+    CARAT_TRY(CalibrationStatistics statistics, read_statistics(options.calibration));
+    CARAT_DO(fit_statistics(checkpoint, options.calibration, statistics));
+    options.library.calibration = std::make_shared<const CalibrationStatistics>(std::move(statistics));
+    options.library.calibration_file = options.calibration;
+  }
   if (options.dry_run) {
     CARAT_TRY(const QuantizePlan plan, plan_quantize(checkpoint, options.library));
     say_notes(plan, run.console);
@@ -224,7 +231,15 @@ Status quantize_verb_body(Options options, Invocation& run) {
   }
   CARAT_TRY(const QuantizeReport report, quantize(run.context, checkpoint, options.out, options.library));
   say_notes(report, run.console);
-  if (run.console.json()) return run.console.print_json(report_json(report, options.out));
+  if (run.console.json()) {
+    json::object document = report_json(report, options.out);
+    if (const auto& statistics = options.library.calibration)
+      document["calibration"] = {{"file", options.calibration},
+                                 {"chunks", statistics->chunks},
+                                 {"chunk_tokens", statistics->chunk_tokens},
+                                 {"texts", json::value_from(statistics->datasets)}};
+    return run.console.print_json(document);
+  }
   return run.console.print(report_text(report, options.out));
 }
 
@@ -270,6 +285,10 @@ VerbBody prepare(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("SHARE");
+  app.add_option("--calibration", o->calibration,
+                 "Statistics (carat calibrate, or llama.cpp's importance matrix): errors weigh as\n"
+                 "much as the columns they meet")
+      ->type_name("STATS");
   app.add_flag("--allow-fallback", o->library.allow_fallback,
                "Where rows are no multiple of an encoding's block, take an encoding of smaller\n"
                "blocks (recorded in the file)");

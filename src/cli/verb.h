@@ -32,11 +32,12 @@ struct Verb {
 };
 
 extern const Verb inspect_verb, verify_verb, convert_verb, quantize_verb, run_verb, perplexity_verb,
-    evaluate_verb, bench_verb, suite_verb, compare_verb, gate_verb, report_verb;
+    calibrate_verb, evaluate_verb, bench_verb, suite_verb, compare_verb, gate_verb, report_verb;
 
 /// THE list of verbs, in the order shown to users.
-inline constexpr const Verb* kVerbs[] = {&inspect_verb, &verify_verb,     &convert_verb,  &quantize_verb,
-                                         &run_verb,     &perplexity_verb, &evaluate_verb, &bench_verb,
-                                         &suite_verb,   &compare_verb,    &gate_verb,     &report_verb};
+inline constexpr const Verb* kVerbs[] = {&inspect_verb,  &verify_verb, &convert_verb,    &calibrate_verb,
+                                         &quantize_verb, &run_verb,    &perplexity_verb, &evaluate_verb,
+                                         &bench_verb,    &suite_verb,  &compare_verb,    &gate_verb,
+                                         &report_verb};
 
 }  // namespace carat

@@ -14,7 +14,7 @@
 //     i32 chunks, i32 length, dataset; both may be missing at the end
 //   It holds mean squares only; its calls count as chunks of 512 tokens.
 //
-// Source: llama.cpp, tools/imatrix/imatrix.cpp and common/ (b9700).
+// Source: llama.cpp, tools/imatrix/imatrix.cpp, as in llama-cpp-python 0.3.36.
 #pragma once
 
 #include <string>
