@@ -13,6 +13,7 @@ class Gptq final : public Rounder {
  public:
   std::string_view name() const override { return "gptq"; }
   bool supports(const Encoding& e) const override { return e.can_decode() && !e.is_float; }
+  bool uses_importance() const override { return false; }  // the Hessian has it
   bool needs_feedback() const override { return true; }
 
   Result<RoundingError> round(const Context& context, const KernelTable& kernels, const Encoding& e,

@@ -75,6 +75,7 @@ class Nearest final : public BlockRounder {
 class HalfQuadratic final : public BlockRounder {
  public:
   std::string_view name() const override { return "hqq"; }
+  bool uses_importance() const override { return false; }
 
  private:
   SearchRows choose(const SearchTable& table, size_t encoding) const override {
