@@ -64,7 +64,7 @@ class Words(Case):
         self.refuse(64, "perplexity", STORIES, "--text", TEXT, "--floor", says="--reference")
 
     def test_options_of_later_versions_are_unknown(self):
-        for option in ("--calibration=x", "--size=1G", "--bpw=4"):
+        for option in ("--size=1G", "--bpw=4"):
             self.refuse(64, "quantize", STORIES, self.path("o"), "--to", "Q8_0", option, says="unknown option")
 
     def test_unknown_recipe_lists_recipes(self):
