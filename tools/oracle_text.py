@@ -305,11 +305,11 @@ def random_text(rng):
     return "".join(pieces)
 
 
-def compare_ids(driver, rng, rounds, name, reference, special):
+def compare_ids(driver, rng, rounds, name, reference, special, text_of=random_text):
     """reference(text) -> ids. Specials in the text are recognised in both."""
     bad = 0
     for _ in range(rounds):
-        text = random_text(rng)
+        text = text_of(rng)
         reply = driver.ask(op="encode", text=text, special=special, add=False)
         expected = reference(text)
         if reply.get("ids") != expected:

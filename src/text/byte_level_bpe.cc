@@ -63,9 +63,6 @@ class MergeTable {
   std::vector<int32_t> slots_;
 };
 
-constexpr size_t max_cached_words = 1 << 15;
-constexpr size_t max_cached_word_bytes = 64;
-
 class ByteLevelBpe final : public TextModel {
  public:
   ByteLevelBpe(const Vocabulary& vocabulary, PreTokenizer pre)
@@ -97,18 +94,8 @@ class ByteLevelBpe final : public TextModel {
   static std::string to_nfc(std::string_view text);
 
   Status encode_cached(std::string_view word, EncodeScratch& scratch, std::vector<TokenId>& out) const {
-    if (word.size() > max_cached_word_bytes) return encode_word(word, out);
-    std::string key(word);
-    if (const auto found = scratch.words.find(key); found != scratch.words.end()) {
-      out.insert(out.end(), found->second.begin(), found->second.end());
-      return {};
-    }
-    const size_t before = out.size();
-    CARAT_DO(encode_word(word, out));
-    if (scratch.words.size() >= max_cached_words) scratch.words.clear();
-    scratch.words.emplace(std::move(key),
-                          std::vector<TokenId>(out.begin() + static_cast<std::ptrdiff_t>(before), out.end()));
-    return {};
+    return scratch.cached(
+        word, [this](std::string_view w, std::vector<TokenId>& to) { return encode_word(w, to); }, out);
   }
 
   Status encode_word(std::string_view word, std::vector<TokenId>& out) const;
@@ -277,9 +264,10 @@ void ByteLevelBpe::append_symbol(Symbol symbol, std::vector<TokenId>& out) const
 
 }  // namespace
 
-Result<std::unique_ptr<TextModel>> make_byte_level_bpe(const Metadata& metadata, const PreTokenizerKind& kind,
+Result<std::unique_ptr<TextModel>> make_byte_level_bpe(const Metadata& metadata,
                                                        const Vocabulary& vocabulary) {
-  CARAT_TRY(auto pre, PreTokenizer::make(kind));
+  CARAT_TRY(const PreTokenizerKind* kind, pre_tokenizer_of(metadata));
+  CARAT_TRY(auto pre, PreTokenizer::make(*kind));
   auto model = std::make_unique<ByteLevelBpe>(vocabulary, std::move(pre));
   CARAT_DO(model->read_merges(metadata));
   return std::unique_ptr<TextModel>(std::move(model));

@@ -6,67 +6,12 @@
 #include <algorithm>
 #include <limits>
 
-#include "containers/quote.h"
+#include "text/hf_building.h"
 #include "text/hf_pre_tokenizer.h"
 #include "text/sentencepiece_model.h"
-#include "text/vocabulary.h"
+#include "text/sentencepiece_text.h"
 
 namespace carat {
-namespace {
-
-constexpr std::string_view visible_space = "\xe2\x96\x81";
-constexpr size_t max_ids = size_t{1} << 22;
-
-/// The vocabulary while it is put together.
-struct Building {
-  std::vector<std::string> texts;
-  std::vector<int32_t> types;
-  std::vector<float> scores;
-  std::vector<bool> present;
-
-  Status put(uint64_t id, std::string text, TokenType type, float score) {
-    if (id >= max_ids)
-      return bad_data("token {} has the id {}, which no real vocabulary reaches", quote(text), id);
-    if (id >= texts.size()) {
-      texts.resize(id + 1);
-      types.resize(id + 1, static_cast<int32_t>(TokenType::unused));
-      scores.resize(id + 1, -10000.0f);
-      present.resize(id + 1, false);
-    }
-    texts[id] = std::move(text);
-    types[id] = static_cast<int32_t>(type);
-    scores[id] = score;
-    present[id] = true;
-    return {};
-  }
-};
-
-/// U+2581 back to a space: user-defined pieces are found in the text as it is.
-std::string with_spaces(std::string_view text) {
-  std::string out;
-  for (size_t at = 0; at < text.size();) {
-    const bool space = text.substr(at).starts_with(visible_space);
-    out.push_back(space ? ' ' : text[at]);
-    at += space ? visible_space.size() : 1;
-  }
-  return out;
-}
-
-std::optional<uint64_t> id_of(const json::value* v) {
-  if (v && v->is_array() && !v->get_array().empty()) v = &v->get_array()[0];  // eos_token_id may list several
-  if (!v || !v->is_int64() || v->get_int64() < 0) return std::nullopt;
-  return static_cast<uint64_t>(v->get_int64());
-}
-
-Result<json::value> parse_file(const std::optional<std::string>& text, std::string_view name) {
-  if (!text) return json::value(json::object{});
-  auto parsed = parse_json(*text);
-  if (!parsed) return std::move(parsed).error().within(name);
-  if (!parsed->is_object()) return bad_data("{} is no JSON object", name);
-  return parsed;
-}
-
-// --- vocabularies ---
 
 Status put_added_tokens(const json::value& tokenizer, Building& v) {
   const json::array* added = json_array(json_find(tokenizer, "added_tokens"));
@@ -85,6 +30,32 @@ Status put_added_tokens(const json::value& tokenizer, Building& v) {
     CARAT_DO(v.put(*id, std::move(*text), special ? TokenType::control : TokenType::user_defined, score));
   }
   return {};
+}
+
+Status put_vocabulary(const json::value& model, Building& v) {
+  const json::object* vocabulary = json_object(json_find(model, "vocab"));
+  if (!vocabulary) return bad_data("tokenizer.json: model.vocab is missing or no object");
+  for (const auto& entry : *vocabulary) {
+    const std::string text(entry.key());
+    const auto id = id_of(&entry.value());
+    if (!id) return bad_data("tokenizer.json: the id of token {} is no whole number", quote(text));
+    if (*id < v.present.size() && v.present[*id]) {
+      return bad_data("tokenizer.json: the tokens {} and {} have the same id {}", quote(v.texts[*id]),
+                      quote(text), *id);
+    }
+    CARAT_DO(v.put(*id, text, TokenType::normal, 0.0f));
+  }
+  return {};
+}
+
+namespace {
+
+Result<json::value> parse_file(const std::optional<std::string>& text, std::string_view name) {
+  if (!text) return json::value(json::object{});
+  auto parsed = parse_json(*text);
+  if (!parsed) return std::move(parsed).error().within(name);
+  if (!parsed->is_object()) return bad_data("{} is no JSON object", name);
+  return parsed;
 }
 
 Result<std::vector<std::string>> read_merges(const json::value& model) {
@@ -111,22 +82,6 @@ Result<std::vector<std::string>> read_merges(const json::value& model) {
   return merges;
 }
 
-Status put_vocabulary(const json::value& model, Building& v) {
-  const json::object* vocabulary = json_object(json_find(model, "vocab"));
-  if (!vocabulary) return bad_data("tokenizer.json: model.vocab is missing or no object");
-  for (const auto& entry : *vocabulary) {
-    const std::string text(entry.key());
-    const auto id = id_of(&entry.value());
-    if (!id) return bad_data("tokenizer.json: the id of token {} is no whole number", quote(text));
-    if (*id < v.present.size() && v.present[*id]) {
-      return bad_data("tokenizer.json: the tokens {} and {} have the same id {}", quote(v.texts[*id]),
-                      quote(text), *id);
-    }
-    CARAT_DO(v.put(*id, text, TokenType::normal, 0.0f));
-  }
-  return {};
-}
-
 Status read_byte_level(const json::value& tokenizer, const json::value& model, Building& v, Metadata& out) {
   for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (const auto text = text_of(json_find(model, key)); text && !text->empty()) {
@@ -143,10 +98,16 @@ Status read_byte_level(const json::value& tokenizer, const json::value& model, B
   return put_added_tokens(tokenizer, v);
 }
 
+void set_sentencepiece_bpe(bool add_space, Metadata& out) {
+  out.set("tokenizer.ggml.model", Value::string("llama"));
+  out.set("tokenizer.ggml.pre", Value::string("default"));
+  out.set("tokenizer.ggml.add_space_prefix", Value::boolean(add_space));
+}
+
 /// SentencePiece's vocabulary as tokenizer.json has it after conversion: merges stand for scores. A token's
 /// score is the rank of the first merge that makes it.
 Status read_byte_fallback(const json::value& tokenizer, const json::value& model, Building& v,
-                          bool& add_space) {
+                          Metadata& out) {
   CARAT_DO(put_vocabulary(model, v));
   StringTable ids;
   for (const std::string& text : v.texts) ids.insert(text);
@@ -182,7 +143,7 @@ Status read_byte_fallback(const json::value& tokenizer, const json::value& model
   }
   std::vector<const json::value*> normalizers;
   CARAT_DO(collect_normalizers(json_find(tokenizer, "normalizer"), 0, normalizers));
-  add_space = false;
+  bool add_space = false;
   for (const json::value* n : normalizers) {
     const auto type = text_of(json_find(*n, "type"));
     if (type == "Prepend" && text_of(json_find(*n, "prepend")) == visible_space) {
@@ -203,18 +164,24 @@ Status read_byte_fallback(const json::value& tokenizer, const json::value& model
       return unknown_pre_tokenizer(quote(json::serialize(*pre)));
     }
   }
+  set_sentencepiece_bpe(add_space, out);
   return put_added_tokens(tokenizer, v);
 }
 
-Status read_sentencepiece(const std::string& bytes, Building& v, Metadata& out, bool& add_space) {
+/// A model of its own: tokenizer.ggml.model and what belongs to it.
+Status read_sentencepiece(const std::string& bytes, Building& v, Metadata& out) {
   CARAT_TRY(auto model, read_sentencepiece_model(bytes));
-  if (model.model_type != 2) {
-    return bad_data("tokenizer.model is of SentencePiece's type {}, but carat knows BPE (2)",
+  const bool unigram = model.model_type == 1;
+  if (!unigram && model.model_type != 2) {
+    return bad_data("tokenizer.model is of SentencePiece's type {}, but carat knows unigram (1) and BPE (2)",
                     model.model_type);
   }
-  if (model.normalises) {
+  if (model.space_at_end)
+    return bad_data("tokenizer.model has spaces at the end of words, which GGUF cannot hold");
+  if (!unigram && !model.charsmap.empty()) {
     return bad_data(
-        "tokenizer.model maps characters before tokenizing (its normalizer has a table), which carat cannot");
+        "tokenizer.model maps characters before merging (its normalizer has a table), which GGUF cannot "
+        "hold");
   }
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     auto& piece = model.pieces[id];
@@ -224,7 +191,11 @@ Status read_sentencepiece(const std::string& bytes, Building& v, Metadata& out, 
     }
     CARAT_DO(v.put(id, std::move(piece.text), type, piece.score));
   }
-  add_space = model.add_dummy_prefix;
+  if (unigram) {
+    set_unigram(model.charsmap, model.add_dummy_prefix, model.remove_extra_whitespaces, out);
+  } else {
+    set_sentencepiece_bpe(model.add_dummy_prefix, out);
+  }
   const auto set_id = [&](std::string_view key, int64_t id) {
     if (id >= 0 && id < static_cast<int64_t>(model.pieces.size()))
       out.set(key, Value::u32(static_cast<uint32_t>(id)));
@@ -273,7 +244,7 @@ Status set_special_ids(const OtherFiles& files, const Building& v, Metadata& out
   }
   // Chat models list the end of a turn beside the end of the text.
   if (const json::array* ends = json_array(json_find(files.generation, "eos_token_id"))) {
-    CARAT_TRY(const uint64_t eos, out.unsigned_or("tokenizer.ggml.eos_token_id", max_ids));
+    CARAT_TRY(const uint64_t eos, out.unsigned_or("tokenizer.ggml.eos_token_id", Building::max_ids));
     for (const json::value& end : *ends) {
       const auto id = id_of(&end);
       if (id && *id != eos && *id < v.texts.size() && !out.has("tokenizer.ggml.eot_token_id")) {
@@ -293,6 +264,15 @@ void collect_template(const json::value& post, int depth, std::optional<uint64_t
     if (const json::array* parts = json_array(json_find(post, "processors"))) {
       for (const json::value& part : *parts) collect_template(part, depth + 1, before, after);
     }
+  }
+  if (type == "BertProcessing") {
+    const auto id_in = [&](std::string_view name) -> std::optional<uint64_t> {
+      const json::array* pair = json_array(json_find(post, name));  // text and id
+      return pair && pair->size() == 2 ? id_of(&(*pair)[1]) : std::nullopt;
+    };
+    before = id_in("cls");
+    after = id_in("sep");
+    return;
   }
   const json::array* single = json_array(json_find(post, "single"));
   const json::value* specials = json_find(post, "special_tokens");
@@ -324,6 +304,18 @@ void set_added(const OtherFiles& files, const Building& v, bool has_tokenizer_js
   };
   decide("bos", before);
   decide("eos", after);
+  // llama.cpp ends BERT's texts with what it calls the separator (and GGUF misspells).
+  const auto kind = out.string_or("tokenizer.ggml.model", "");
+  if (!kind.ok() || *kind != "bert") return;
+  const auto copy = [&](std::string_view from, std::string_view to) {
+    // set() may move what find() points at, so the value is copied before.
+    if (const Value* found = out.find(from)) {
+      Value value = *found;
+      out.set(to, std::move(value));
+    }
+  };
+  copy("tokenizer.ggml.add_eos_token", "tokenizer.ggml.add_sep_token");
+  copy("tokenizer.ggml.eos_token_id", "tokenizer.ggml.seperator_token_id");
 }
 
 void set_chat_template(const HfTokenizerFiles& files, const json::value& config, Metadata& out) {
@@ -350,7 +342,7 @@ void set_chat_template(const HfTokenizerFiles& files, const json::value& config,
 
 /// Ids up to the number of embedding rows, all texts distinct.
 Status finish(uint64_t vocab_size, Building& v, Metadata& out) {
-  if (vocab_size > max_ids)
+  if (vocab_size > Building::max_ids)
     return bad_data("a vocabulary of {} tokens is larger than any real one", vocab_size);
   if (vocab_size > 0 && v.texts.size() > vocab_size) {
     return bad_data("the tokenizer has ids up to {}, but the embedding has {} rows", v.texts.size() - 1,
@@ -372,7 +364,7 @@ Status finish(uint64_t vocab_size, Building& v, Metadata& out) {
   out.set("tokenizer.ggml.tokens", Value::strings(std::move(v.texts)));
   out.set("tokenizer.ggml.token_type", Value::i32s(std::move(v.types)));
   CARAT_TRY(const auto* model, out.string_at("tokenizer.ggml.model"));
-  if (*model == "llama") out.set("tokenizer.ggml.scores", Value::f32s(std::move(v.scores)));
+  if (*model == "llama" || *model == "t5") out.set("tokenizer.ggml.scores", Value::f32s(std::move(v.scores)));
   return {};
 }
 
@@ -389,23 +381,21 @@ Status add_tokenizer_metadata(const HfTokenizerFiles& files, uint64_t vocab_size
   Building v;
   const json::value* model = json_find(other.tokenizer, "model");
   const bool byte_fallback = model && flag_of(*model, "byte_fallback", false);
-  if (model) {
-    const std::string type = text_of(json_find(*model, "type")).value_or("BPE");
-    if (type != "BPE") return bad_data("tokenizer.json: model.type is {}, but carat knows BPE", quote(type));
-  }
-  if (model && !byte_fallback) {
+  const std::string type = model ? text_of(json_find(*model, "type")).value_or("BPE") : "";
+  if (type == "WordPiece") {
+    CARAT_DO(read_word_piece(other.tokenizer, *model, v, out));
+  } else if (type == "Unigram") {
+    CARAT_DO(read_unigram(other.tokenizer, *model, v, out));
+  } else if (model && type != "BPE") {
+    return bad_data("tokenizer.json: model.type is {}, but carat knows BPE, Unigram and WordPiece",
+                    quote(type));
+  } else if (model && !byte_fallback) {
     CARAT_DO(read_byte_level(other.tokenizer, *model, v, out));
-  } else if (files.tokenizer_model || model) {
-    bool add_space = true;
-    if (files.tokenizer_model) {
-      CARAT_DO(read_sentencepiece(*files.tokenizer_model, v, out, add_space));
-      CARAT_DO(put_added_tokens(other.tokenizer, v));
-    } else {
-      CARAT_DO(read_byte_fallback(other.tokenizer, *model, v, add_space));
-    }
-    out.set("tokenizer.ggml.model", Value::string("llama"));
-    out.set("tokenizer.ggml.pre", Value::string("default"));
-    out.set("tokenizer.ggml.add_space_prefix", Value::boolean(add_space));
+  } else if (files.tokenizer_model) {
+    CARAT_DO(read_sentencepiece(*files.tokenizer_model, v, out));
+    CARAT_DO(put_added_tokens(other.tokenizer, v));
+  } else if (model) {
+    CARAT_DO(read_byte_fallback(other.tokenizer, *model, v, out));
   } else if (files.tokenizer_json) {
     return bad_data("tokenizer.json has no model, which holds the vocabulary");
   } else {

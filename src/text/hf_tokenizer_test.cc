@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "containers/json.h"
+#include "text/base64.h"
 #include "text/byte_alphabet.h"
 #include "text/pre_tokenizer.h"
 #include "text/sentencepiece_model.h"
@@ -142,7 +143,7 @@ TEST(HfTokenizer, BrokenFilesAreNamed) {
   const auto model = [](json::object& t) -> json::object& { return t["model"].as_object(); };
   const std::vector<std::pair<std::string, std::string>> cases = {
       {changed([&](auto& t) { t.erase("model"); }), "tokenizer.json has no model"},
-      {changed([&](auto& t) { model(t)["type"] = "Unigram"; }), "Unigram"},
+      {changed([&](auto& t) { model(t)["type"] = "WordLevel"; }), "WordLevel"},
       {changed([&](auto& t) { model(t)["vocab"] = "x"; }), "model.vocab"},
       {changed([&](auto& t) { model(t)["vocab"].as_object()["ab"] = -1; }), "no whole number"},
       {changed([&](auto& t) { model(t)["vocab"].as_object()["ab"] = 1ll << 40; }), "no real vocabulary"},
@@ -164,6 +165,114 @@ TEST(HfTokenizer, BrokenFilesAreNamed) {
   garbage.tokenizer_json = std::string(100000, '[');
   garbage.config_json = "{}";
   EXPECT_NE(message_of(garbage).find("tokenizer.json"), std::string::npos);
+}
+
+json::value word_piece_json() {
+  return parse_json(R"({"added_tokens": [{"id": 0, "content": "[UNK]", "special": true},
+      {"id": 1, "content": "[CLS]", "special": true}, {"id": 2, "content": "[SEP]", "special": true}],
+    "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                   "strip_accents": null, "lowercase": false},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1]},
+    "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+              "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 3, "##b": 4, "##": 5}}})")
+      .value();
+}
+
+json::value unigram_json() {
+  return parse_json(R"({"added_tokens": [{"id": 1, "content": "</s>", "special": true}],
+    "normalizer": {"type": "Sequence", "normalizers": [
+      {"type": "Strip", "strip_left": false, "strip_right": true},
+      {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "\u2581"}]},
+    "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"},
+    "post_processor": null,
+    "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["</s>", 0], ["\u2581", -2.5], ["a", -3],
+              ["\u2581a", -4.25]]}})")
+      .value();
+}
+
+/// What is written of `m` and read again is `m`.
+void expect_round_trip(const Metadata& m) {
+  const auto written = make_hf_tokenizer_files(m);
+  ASSERT_TRUE(written) << written.error().message;
+  HfTokenizerFiles again;
+  again.tokenizer_json = (*written)[0].second;
+  again.tokenizer_config_json = (*written)[1].second;
+  again.config_json = "{}";
+  Metadata back;
+  const Status read = add_tokenizer_metadata(again, 0, back);
+  ASSERT_TRUE(read) << read.error().message;
+  for (const auto& [key, value] : m.entries()) {
+    ASSERT_TRUE(back.has(key)) << key;
+    EXPECT_EQ(*back.find(key), value) << key;
+  }
+}
+
+TEST(HfTokenizer, WordPieceComesAndGoes) {
+  Metadata m;
+  HfTokenizerFiles files;
+  files.tokenizer_json = json::serialize(word_piece_json());
+  files.config_json = "{}";
+  const Status s = add_tokenizer_metadata(files, 0, m);
+  ASSERT_TRUE(s) << s.error().message;
+  EXPECT_EQ(**m.strings_at("tokenizer.ggml.tokens"),
+            (std::vector<std::string>{"[UNK]", "[CLS]", "[SEP]", "\u2581a", "b", "\u2581##"}));
+  EXPECT_EQ(*m.unsigned_at("tokenizer.ggml.seperator_token_id"), 2u);
+  const auto t = Tokenizer::from_metadata(m);
+  ASSERT_TRUE(t) << t.error().message;
+  EXPECT_EQ(*(*t)->encode("abb A", true, false), (std::vector<TokenId>{1, 3, 4, 4, 0, 2}));
+  expect_round_trip(m);
+}
+
+TEST(HfTokenizer, UnigramComesAndGoes) {
+  Metadata m;
+  HfTokenizerFiles files;
+  files.tokenizer_json = json::serialize(unigram_json());
+  files.tokenizer_config_json = R"({"eos_token": "</s>"})";
+  files.config_json = "{}";
+  const Status s = add_tokenizer_metadata(files, 0, m);
+  ASSERT_TRUE(s) << s.error().message;
+  EXPECT_TRUE(*m.bool_at("tokenizer.ggml.remove_extra_whitespaces"));
+  EXPECT_FALSE(*m.bool_at("tokenizer.ggml.add_eos_token"));
+  const auto t = Tokenizer::from_metadata(m);
+  ASSERT_TRUE(t) << t.error().message;
+  EXPECT_EQ(*(*t)->encode("  aa  a ", true, false), (std::vector<TokenId>{4, 3, 4}));
+  expect_round_trip(m);
+}
+
+TEST(HfTokenizer, WhatCutsOtherwiseIsRefused) {
+  const auto changed = [](json::value t, std::string_view key, std::string_view text) {
+    t.as_object()[key] = parse_json(text).value();
+    return message_of(files_of(t));
+  };
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {changed(word_piece_json(), "normalizer", "null"), "BertNormalizer"},
+      {changed(word_piece_json(), "normalizer", R"({"type": "Lowercase"})"), "Lowercase"},
+      {changed(word_piece_json(), "normalizer", R"({"type": "BertNormalizer", "clean_text": false})"),
+       "clean_text"},
+      {changed(word_piece_json(), "pre_tokenizer", R"({"type": "Whitespace"})"), "Whitespace"},
+      {changed(word_piece_json(), "model",
+               R"({"type": "WordPiece", "vocab": {}, "max_input_chars_per_word": 7})"),
+       "max_input_chars_per_word is 7"},
+      {changed(unigram_json(), "normalizer", R"({"type": "NFKC"})"), "NFKC"},
+      {changed(unigram_json(), "normalizer", R"({"type": "Precompiled", "precompiled_charsmap": "?"})"),
+       "no Base64"},
+      {changed(unigram_json(), "pre_tokenizer", R"({"type": "WhitespaceSplit"})"), "WhitespaceSplit"},
+      {changed(unigram_json(), "model", R"({"type": "Unigram", "vocab": [["a"]]})"), "vocab[0]"},
+      {changed(unigram_json(), "model", R"({"type": "Unigram", "vocab": [["a", 1e40]]})"), "vocab[0]"},
+      {changed(unigram_json(), "model", R"({"type": "Unigram", "vocab": {"a": 1}})"), "no list"},
+  };
+  for (const auto& [message, part] : cases)
+    EXPECT_NE(message.find(part), std::string::npos) << message << " lacks " << part;
+}
+
+TEST(Base64, ComesAndGoes) {
+  for (const std::string bytes : {"", "a", "ab", "abc", "\xff\xfe\x00z"}) {
+    EXPECT_EQ(from_base64(to_base64(bytes)), bytes);
+  }
+  EXPECT_EQ(to_base64("carat"), "Y2FyYXQ=");
+  EXPECT_FALSE(from_base64("abcde"));
+  EXPECT_FALSE(from_base64("ab!d"));
 }
 
 // --- tokenizer.model ---
@@ -238,7 +347,7 @@ TEST(SentencePieceModel, HostileBytesEndInAnError) {
   EXPECT_FALSE(read_sentencepiece_model(std::string(1000, '\xff')));
   EXPECT_FALSE(read_sentencepiece_model("\x0b"));  // a group, which no version of the format has
   HfTokenizerFiles files;
-  files.tokenizer_model = small_model(1);
+  files.tokenizer_model = small_model(3);
   files.config_json = "{}";
   EXPECT_NE(message_of(files).find("BPE"), std::string::npos);
 }

@@ -4,15 +4,17 @@
 
 #include "containers/json.h"
 #include "containers/quote.h"
+#include "text/base64.h"
+#include "text/hf_building.h"
 #include "text/hf_tokenizer.h"
 #include "text/pre_tokenizer.h"
+#include "text/sentencepiece_text.h"
+#include "text/text_model.h"
 #include "text/utf8.h"
 #include "text/vocabulary.h"
 
 namespace carat {
 namespace {
-
-constexpr std::string_view visible_space = "\xe2\x96\x81";
 
 std::string text_of(const Vocabulary& v, TokenId id) { return std::string(v.texts[static_cast<size_t>(id)]); }
 
@@ -37,14 +39,18 @@ json::array added_tokens(const Vocabulary& v) {
   return added;
 }
 
+Status check_utf8(std::string_view text, size_t id) {
+  if (valid_utf8_prefix(text, 0) == text.size()) return {};
+  return bad_data("token {} is {}, which is no UTF-8 and cannot stand in JSON", id, quote(text));
+}
+
 Result<json::object> vocabulary_object(const Vocabulary& v) {
   json::object tokens;
   tokens.reserve(v.size());
   for (size_t id = 0; id < v.size(); ++id) {
     const std::string_view text = v.texts[id];
     if (is_padding(v, id)) continue;
-    if (valid_utf8_prefix(text, 0) != text.size())
-      return bad_data("token {} is {}, which is no UTF-8 and cannot stand in JSON", id, quote(text));
+    CARAT_DO(check_utf8(text, id));
     tokens.emplace(text, id);
   }
   return tokens;
@@ -212,6 +218,85 @@ Result<json::object> sentencepiece_tokenizer(const Metadata& metadata, const Voc
   return out;
 }
 
+/// Pieces with their scores, as SentencePiece's converters write them.
+Result<json::object> unigram_tokenizer(const Metadata& metadata, const Vocabulary& v) {
+  if (v.scores.empty()) return bad_data("tokenizer.ggml.scores is missing; the best cut goes by them");
+  CARAT_TRY(const bool add_space, metadata.bool_or("tokenizer.ggml.add_space_prefix", true));
+  CARAT_TRY(const bool merge, metadata.bool_or("tokenizer.ggml.remove_extra_whitespaces", false));
+  CARAT_TRY(const std::string charsmap, charsmap_blob(metadata));
+  json::array normalizers, vocabulary;
+  if (!charsmap.empty()) {
+    normalizers.push_back(
+        json::object{{"type", "Precompiled"}, {"precompiled_charsmap", to_base64(charsmap)}});
+  }
+  const auto replace = [&](std::string_view kind, std::string_view pattern, std::string_view content) {
+    normalizers.push_back(
+        json::object{{"type", "Replace"}, {"pattern", json::object{{kind, pattern}}}, {"content", content}});
+  };
+  const json::object metaspace = {{"type", "Metaspace"},
+                                  {"replacement", visible_space},
+                                  {"prepend_scheme", add_space ? "always" : "never"},
+                                  {"split", true}};
+  if (merge) {
+    replace("Regex", spaces_at_ends, "");
+    replace("Regex", spaces_in_a_row, " ");
+  } else {
+    // Metaspace puts no space before one that is there already.
+    if (add_space) normalizers.push_back(json::object{{"type", "Prepend"}, {"prepend", visible_space}});
+    replace("String", " ", visible_space);
+  }
+  for (size_t id = 0; id < v.size(); ++id) {
+    const std::string_view text = v.texts[id];
+    CARAT_DO(check_utf8(text, id));
+    vocabulary.push_back(json::array{text, v.scores[id]});
+  }
+  json::object out = tokenizer_head(v);
+  out["normalizer"] = json::object{{"type", "Sequence"}, {"normalizers", std::move(normalizers)}};
+  out["pre_tokenizer"] = merge ? json::value(metaspace) : json::value(nullptr);
+  out["post_processor"] = post_processor(v);
+  out["decoder"] = metaspace;
+  const bool bytes = std::ranges::all_of(v.byte_tokens, [](TokenId id) { return id >= 0; });
+  out["model"] = json::object{{"type", "Unigram"},
+                              {"unk_id", v.unknown >= 0 ? json::value(v.unknown) : json::value(nullptr)},
+                              {"vocab", std::move(vocabulary)},
+                              {"byte_fallback", bytes}};
+  return out;
+}
+
+Result<json::object> word_piece_tokenizer(const Metadata& metadata, const Vocabulary& v) {
+  CARAT_TRY(const bool lowercase, metadata.bool_or("tokenizer.ggml.normalizer.lowercase", true));
+  CARAT_TRY(const bool strip, metadata.bool_or("tokenizer.ggml.normalizer.strip_accents", lowercase));
+  json::object vocabulary;
+  for (size_t id = 0; id < v.size(); ++id) {
+    if (is_padding(v, id)) continue;
+    const std::string_view text = v.texts[id];
+    CARAT_DO(check_utf8(text, id));
+    // Older files leave tokens in brackets, markers or not, as they are.
+    const bool bare = v.types[id] != TokenType::normal || (text.starts_with('[') && text.ends_with(']'));
+    const bool begins = text.starts_with(visible_space) && text.size() > visible_space.size();
+    const std::string written = bare     ? std::string(text)
+                                : begins ? std::string(text.substr(visible_space.size()))
+                                         : fmt::format("##{}", text);
+    if (!vocabulary.emplace(written, id).second)
+      return bad_data("two tokens are {} in Hugging Face's WordPiece", quote(written));
+  }
+  json::object out = tokenizer_head(v);
+  out["normalizer"] = json::object{{"type", "BertNormalizer"},
+                                   {"clean_text", true},
+                                   {"handle_chinese_chars", true},
+                                   {"strip_accents", strip},
+                                   {"lowercase", lowercase}};
+  out["pre_tokenizer"] = json::object{{"type", "BertPreTokenizer"}};
+  out["post_processor"] = post_processor(v);
+  out["decoder"] = json::object{{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}};
+  out["model"] = json::object{{"type", "WordPiece"},
+                              {"unk_token", v.unknown >= 0 ? text_of(v, v.unknown) : "[UNK]"},
+                              {"continuing_subword_prefix", "##"},
+                              {"max_input_chars_per_word", 100},
+                              {"vocab", std::move(vocabulary)}};
+  return out;
+}
+
 Result<json::value> chat_templates(const Metadata& metadata) {
   CARAT_TRY(const std::string standard, metadata.string_or("tokenizer.chat_template", ""));
   if (!metadata.has("tokenizer.chat_templates"))
@@ -230,18 +315,18 @@ Result<json::value> chat_templates(const Metadata& metadata) {
 
 Result<std::vector<std::pair<std::string, std::string>>> make_hf_tokenizer_files(const Metadata& metadata) {
   CARAT_TRY(const auto* model, metadata.string_at("tokenizer.ggml.model"));
-  Vocabulary v;
+  CARAT_TRY(const VocabularyDefaults defaults, vocabulary_defaults(metadata));
+  CARAT_TRY(const Vocabulary v, read_vocabulary(metadata, defaults));
   json::object tokenizer;
   if (*model == "gpt2") {
-    CARAT_TRY(const std::string pre, metadata.string_or("tokenizer.ggml.pre", "default"));
-    CARAT_TRY(const PreTokenizerKind* kind, find_pre_tokenizer(pre));
-    CARAT_TRY(v, read_vocabulary(metadata, {.add_bos = kind->add_bos}));
+    CARAT_TRY(const PreTokenizerKind* kind, pre_tokenizer_of(metadata));
     CARAT_TRY(tokenizer, byte_level_tokenizer(metadata, v, *kind));
   } else if (*model == "llama") {
-    CARAT_TRY(v, read_vocabulary(metadata, {.bos = 1, .eos = 2, .unknown = 0, .add_bos = true}));
     CARAT_TRY(tokenizer, sentencepiece_tokenizer(metadata, v));
+  } else if (*model == "t5") {
+    CARAT_TRY(tokenizer, unigram_tokenizer(metadata, v));
   } else {
-    return bad_data("tokenizer.ggml.model is {}, which carat cannot write as tokenizer.json", quote(*model));
+    CARAT_TRY(tokenizer, word_piece_tokenizer(metadata, v));
   }
 
   json::object config, specials, generation;

@@ -41,8 +41,9 @@ const std::vector<PreTokenizerKind>& kinds() {
                  "gigachat",   "a.x-4.0",    "mellum",     "modern-bert",  "exaone4",
                  "mpt",        "olmo",       "jais",       "trillion",     "granite-docling"},
        .steps = {{S::gpt2_words, {}}}},
-      {.names = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
+      {.names = {"smollm", "starcoder", "refact", "codeshell", "exaone", "minerva-7b"},
        .steps = {{S::digits, {}}, {S::gpt2_words, {}}}},
+      {.names = {"command-r"}, .steps = {{S::digits, {}}, {S::gpt2_words, {}}}, .nfc = true},
       {.names = {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
                  "jina-v5-nano"},
        .steps = {{S::split, llama3_words}},
@@ -116,6 +117,11 @@ Result<const PreTokenizerKind*> find_pre_tokenizer(std::string_view name) {
       "of "
       "these, set tokenizer.ggml.pre to its name",
       quote(name), known);
+}
+
+Result<const PreTokenizerKind*> pre_tokenizer_of(const Metadata& metadata) {
+  CARAT_TRY(const std::string name, metadata.string_or("tokenizer.ggml.pre", "default"));
+  return find_pre_tokenizer(name);
 }
 
 Result<PreTokenizer> PreTokenizer::make(const PreTokenizerKind& kind) {

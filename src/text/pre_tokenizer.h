@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "containers/metadata.h"
 #include "text/regex.h"
 #include "text/utf8.h"
 
@@ -40,6 +41,9 @@ std::string_view gpt2_word_expression();
 
 /// A bad_data error that lists the known names if there is none of this name.
 Result<const PreTokenizerKind*> find_pre_tokenizer(std::string_view name);
+/// That of tokenizer.ggml.pre. Files of before 2024 lack the key; like llama.cpp, their text is cut in its
+/// oldest way, of which Tokenizer::note_of() tells the user.
+Result<const PreTokenizerKind*> pre_tokenizer_of(const Metadata& metadata);
 
 /// The compiled steps of a kind.
 class PreTokenizer {

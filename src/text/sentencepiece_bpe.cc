@@ -5,42 +5,11 @@
 #include <bit>
 
 #include "text/merge_queue.h"
+#include "text/sentencepiece_text.h"
 #include "text/text_model.h"
 
 namespace carat {
 namespace {
-
-constexpr std::string_view visible_space = "\xe2\x96\x81";
-
-constexpr size_t max_cached_words = 1 << 15;
-constexpr size_t max_cached_word_bytes = 64;
-
-/// Which two characters stand next to each other inside some token. No merge reaches across two that do not,
-/// so text falls apart there into pieces that are tokenized on their own (words, in practice) with the same
-/// result. A filter of hashes: where it errs, a piece is longer than need be.
-class Joints {
- public:
-  void add(uint32_t left, uint32_t right) { bits_[slot(left, right)] = true; }
-  bool joined(uint32_t left, uint32_t right) const { return bits_[slot(left, right)]; }
-
- private:
-  static constexpr size_t count = size_t{1} << 22;
-  static size_t slot(uint32_t left, uint32_t right) {
-    return static_cast<size_t>(((uint64_t{left} << 32 | right) * 0x9e3779b97f4a7c15ull) >> 42);
-  }
-  std::vector<bool> bits_ = std::vector<bool>(count);
-};
-
-/// Length and code of the character at `at`; a byte that is no UTF-8 is a character of its own.
-struct Character {
-  size_t length;
-  uint32_t code;
-};
-Character character_at(std::string_view text, size_t at) {
-  const size_t n = utf8_length(text, at);
-  if (n == 0) return {1, 0x110000u + static_cast<uint8_t>(text[at])};
-  return {n, utf8_code_point(text, at, n)};
-}
 
 /// Rises as the score falls. A zero has one order, whatever its sign; the vocabulary has no NaN.
 uint32_t order_of_score(float score) {
@@ -51,36 +20,16 @@ uint32_t order_of_score(float score) {
 class SentencePieceBpe final : public TextModel {
  public:
   SentencePieceBpe(const Vocabulary& vocabulary, bool add_space)
-      : vocabulary_(vocabulary), add_space_(add_space) {
-    for (size_t id = 0; id < vocabulary.size(); ++id) {
-      const std::string_view text = vocabulary.texts[id];
-      longest_ = std::max(longest_, text.size());
-      for (size_t at = 0; at < text.size();) {
-        const Character c = character_at(text, at);
-        at += c.length;
-        if (at < text.size()) joints_.add(c.code, character_at(text, at).code);
-      }
-    }
+      : vocabulary_(vocabulary), add_space_(add_space), joints_(vocabulary) {
+    for (size_t id = 0; id < vocabulary.size(); ++id)
+      longest_ = std::max(longest_, vocabulary.texts[id].size());
     has_bytes_ = std::ranges::all_of(vocabulary.byte_tokens, [](TokenId id) { return id >= 0; });
   }
 
   Status encode(std::string_view text, bool at_start, EncodeScratch& scratch,
                 std::vector<TokenId>& out) const override;
 
-  std::string bytes(TokenId id) const override {
-    const std::string_view text = vocabulary_.texts[static_cast<size_t>(id)];
-    if (vocabulary_.types[static_cast<size_t>(id)] == TokenType::byte) {
-      const int value = byte_token_value(text);
-      if (value >= 0) return std::string(1, static_cast<char>(value));
-    }
-    std::string out;
-    for (size_t at = 0; at < text.size();) {
-      const bool space = text.substr(at).starts_with(visible_space);
-      out.push_back(space ? ' ' : text[at]);
-      at += space ? visible_space.size() : 1;
-    }
-    return out;
-  }
+  std::string bytes(TokenId id) const override { return bytes_of_piece(vocabulary_, id); }
   bool adds_space() const override { return add_space_; }
 
  private:
@@ -102,28 +51,12 @@ Status SentencePieceBpe::encode(std::string_view text, bool at_start, EncodeScra
   if (escaped.size() >= size_t{1} << 31)
     return bad_data("a text of {} bytes is too long to tokenize", text.size());
 
-  bool after_unknown = false;
-  for (size_t begin = 0; begin < escaped.size();) {
-    Character last = character_at(escaped, begin);
-    size_t end = begin + last.length;
-    while (end < escaped.size()) {
-      const Character next = character_at(escaped, end);
-      if (!joints_.joined(last.code, next.code)) break;
-      end += next.length;
-      last = next;
-    }
-    const std::string_view piece = std::string_view(escaped).substr(begin, end - begin);
-    begin = end;
-    if (!has_bytes_ || piece.size() > max_cached_word_bytes) {
-      encode_piece(piece, after_unknown, out);
-      continue;
-    }
-    const auto [found, fresh] = scratch.words.try_emplace(std::string(piece));
-    if (fresh) encode_piece(piece, after_unknown, found->second);
-    out.insert(out.end(), found->second.begin(), found->second.end());
-    if (scratch.words.size() >= max_cached_words) scratch.words.clear();
-  }
-  return {};
+  return encode_pieces(
+      escaped, has_bytes_, [&](size_t begin) { return joints_.end_of_piece(escaped, begin); },
+      [&](std::string_view piece, bool& after_unknown, std::vector<TokenId>& to) {
+        encode_piece(piece, after_unknown, to);
+      },
+      scratch, out);
 }
 
 /// `after_unknown`: the unknown token was the last one put out; it stands for a run of unknown characters.

@@ -3,8 +3,8 @@
 // (sentencepiece_model.proto):
 //   ModelProto       1 SentencePiece*, 2 TrainerSpec, 3 NormalizerSpec
 //   SentencePiece    1 piece, 2 score (float), 3 type
-//   TrainerSpec      3 model_type, 40 unk_id, 41 bos_id, 42 eos_id, 43 pad_id
-//   NormalizerSpec   2 precompiled_charsmap, 3 add_dummy_prefix
+//   TrainerSpec      3 model_type, 24 treat_whitespace_as_suffix, 40 unk_id, 41 bos_id, 42 eos_id, 43 pad_id
+//   NormalizerSpec   2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces
 #include "text/sentencepiece_model.h"
 
 #include <bit>
@@ -118,6 +118,7 @@ Result<SentencePieceModel> read_sentencepiece_model(std::string_view bytes) {
         // Ids are int32, written as 64-bit two's complement where negative.
         const auto value = static_cast<int64_t>(static_cast<int32_t>(spec.integer));
         if (spec.number == 3) model.model_type = static_cast<int>(value);
+        if (spec.number == 24) model.space_at_end = value != 0;
         if (spec.number == 40) model.unknown = value;
         if (spec.number == 41) model.bos = value;
         if (spec.number == 42) model.eos = value;
@@ -126,8 +127,9 @@ Result<SentencePieceModel> read_sentencepiece_model(std::string_view bytes) {
       });
     } else if (f.number == 3) {
       return for_fields(bytes, f.bytes, [&](const Field& spec) -> Status {
-        if (spec.number == 2 && spec.wire == 2) model.normalises = !spec.bytes.empty();
+        if (spec.number == 2 && spec.wire == 2) model.charsmap = spec.bytes;
         if (spec.number == 3 && spec.wire == 0) model.add_dummy_prefix = spec.integer != 0;
+        if (spec.number == 4 && spec.wire == 0) model.remove_extra_whitespaces = spec.integer != 0;
         return {};
       });
     }

@@ -20,7 +20,9 @@ struct SentencePieceModel {
   int model_type = 1;  ///< 1 unigram, 2 BPE, 3 word, 4 char
   int64_t unknown = 0, bos = 1, eos = 2, pad = -1;
   bool add_dummy_prefix = true;
-  bool normalises = false;  ///< characters are mapped by a table
+  bool remove_extra_whitespaces = true;
+  bool space_at_end = false;  ///< of words instead of at their beginning
+  std::string charsmap;       ///< maps characters before tokenizing (charsmap.h); empty if none are mapped
 };
 
 /// bad_data with the byte at fault where the protobuf is broken.

@@ -7,6 +7,30 @@
 namespace carat {
 namespace {
 
+/// The kinds of tokenizer.ggml.model.
+struct ModelKind {
+  std::string_view name;
+  VocabularyDefaults defaults;  ///< llama.cpp's, where a file does not say
+  Result<std::unique_ptr<TextModel>> (*make)(const Metadata&, const Vocabulary&);
+};
+constexpr ModelKind model_kinds[] = {
+    {"gpt2", {}, make_byte_level_bpe},
+    {"llama", {.bos = 1, .eos = 2, .unknown = 0, .add_bos = true}, make_sentencepiece_bpe},
+    {"t5", {.eos = 1, .unknown = 2, .add_eos = true}, make_unigram},
+    {"bert", {.bos = 101, .unknown = 100, .separator = 102, .add_bos = true}, make_word_piece},
+};
+
+Result<const ModelKind*> find_model_kind(const Metadata& metadata) {
+  CARAT_TRY(const auto* name, metadata.string_at("tokenizer.ggml.model"));
+  for (const ModelKind& kind : model_kinds)
+    if (kind.name == *name) return &kind;
+  return bad_data(
+      "tokenizer.ggml.model is {}, but carat knows 'gpt2' (byte-level BPE), 'llama' (SentencePiece BPE), "
+      "'t5' "
+      "(SentencePiece unigram) and 'bert' (WordPiece)",
+      quote(*name));
+}
+
 /// Which tokens a text may name by writing them.
 enum class Written { all, user_defined, harmless };
 
@@ -124,29 +148,24 @@ class VocabularyTokenizer final : public Tokenizer {
 
 }  // namespace
 
+Result<VocabularyDefaults> vocabulary_defaults(const Metadata& metadata) {
+  CARAT_TRY(const ModelKind* kind, find_model_kind(metadata));
+  VocabularyDefaults defaults = kind->defaults;
+  if (kind->name == "gpt2") {
+    CARAT_TRY(const PreTokenizerKind* pre, pre_tokenizer_of(metadata));
+    defaults.add_bos = pre->add_bos;
+  }
+  return defaults;
+}
+
 Result<std::shared_ptr<const Tokenizer>> Tokenizer::from_metadata(const Metadata& metadata) {
-  CARAT_TRY(const auto* model, metadata.string_at("tokenizer.ggml.model"));
-  if (*model == "gpt2") {
-    // Files of before 2024 lack the key; like llama.cpp, take its oldest cut. note_of() tells the user.
-    CARAT_TRY(const std::string pre, metadata.string_or("tokenizer.ggml.pre", "default"));
-    CARAT_TRY(const PreTokenizerKind* kind, find_pre_tokenizer(pre));
-    CARAT_TRY(auto vocabulary, read_vocabulary(metadata, {.add_bos = kind->add_bos}));
-    auto tokenizer = std::make_shared<VocabularyTokenizer>(std::move(vocabulary));
-    CARAT_TRY(auto bpe, make_byte_level_bpe(metadata, *kind, tokenizer->vocabulary()));
-    tokenizer->set_model(std::move(bpe));
-    return std::shared_ptr<const Tokenizer>(std::move(tokenizer));
-  }
-  if (*model == "llama") {
-    CARAT_TRY(auto vocabulary,
-              read_vocabulary(metadata, {.bos = 1, .eos = 2, .unknown = 0, .add_bos = true}));
-    auto tokenizer = std::make_shared<VocabularyTokenizer>(std::move(vocabulary));
-    CARAT_TRY(auto bpe, make_sentencepiece_bpe(metadata, tokenizer->vocabulary()));
-    tokenizer->set_model(std::move(bpe));
-    return std::shared_ptr<const Tokenizer>(std::move(tokenizer));
-  }
-  return bad_data(
-      "tokenizer.ggml.model is {}, but carat knows 'gpt2' (byte-level BPE) and 'llama' (SentencePiece BPE)",
-      quote(*model));
+  CARAT_TRY(const ModelKind* kind, find_model_kind(metadata));
+  CARAT_TRY(const VocabularyDefaults defaults, vocabulary_defaults(metadata));
+  CARAT_TRY(auto vocabulary, read_vocabulary(metadata, defaults));
+  auto tokenizer = std::make_shared<VocabularyTokenizer>(std::move(vocabulary));
+  CARAT_TRY(auto model, kind->make(metadata, tokenizer->vocabulary()));
+  tokenizer->set_model(std::move(model));
+  return std::shared_ptr<const Tokenizer>(std::move(tokenizer));
 }
 
 std::string Tokenizer::note_of(const Metadata& metadata) {

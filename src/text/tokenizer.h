@@ -1,6 +1,6 @@
-// Text to token ids and back. One interface for byte-level BPE and SentencePiece-style BPE; all vocabularies
-// arrive as GGUF metadata (tokenizer.ggml.*), which arch/ and hf_tokenizer.h also make from tokenizer.json
-// and tokenizer.model, so that there is one path from then on.
+// Text to token ids and back. One interface for byte-level BPE, SentencePiece's BPE and unigram models and
+// WordPiece; all vocabularies arrive as GGUF metadata (tokenizer.ggml.*), which arch/ and hf_tokenizer.h also
+// make from tokenizer.json and tokenizer.model, so that there is one path from then on.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,9 @@ class Tokenizer {
   /// Raw bytes a token stands for (may be a piece of a UTF-8 character); control tokens give their text only
   /// if `special`. Ids out of range give nothing.
   virtual std::string token_bytes(TokenId id, bool special) const = 0;
-  /// Text of a whole sequence; strips the leading space SentencePiece models add to the first word.
+  /// Text of a whole sequence; strips the leading space SentencePiece models add to the first word. WordPiece
+  /// and models that map characters give the text back as they saw it: in lower case, one space between
+  /// words.
   virtual std::string decode(const std::vector<TokenId>& ids, bool special) const = 0;
 
   virtual size_t vocabulary_size() const = 0;

@@ -50,13 +50,15 @@ TEST_P(TokenizerVectors, IdsAreThoseOfLlamaCpp) {
     auto ids = (*tokenizer)->encode(text, false, false);
     ASSERT_TRUE(ids) << ids.error().message;
     EXPECT_EQ(*ids, expected) << "text: " << testing::PrintToString(text);
+    if (std::string_view(GetParam()) == "bert-bge") continue;  // loses case, accents and spaces
     EXPECT_EQ((*tokenizer)->decode(*ids, false), text);
   }
   EXPECT_GE(cases, 40);
 }
 
 INSTANTIATE_TEST_SUITE_P(Published, TokenizerVectors,
-                         testing::Values("gpt-2", "llama-spm", "deepseek-coder", "phi-3", "falcon"));
+                         testing::Values("gpt-2", "llama-spm", "deepseek-coder", "phi-3", "falcon",
+                                         "bert-bge"));
 
 /// All 256 byte characters, then what a test adds: a byte-level vocabulary without merges.
 struct Toy {

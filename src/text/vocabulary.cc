@@ -139,7 +139,14 @@ Result<Vocabulary> read_vocabulary(const Metadata& metadata, const VocabularyDef
   CARAT_TRY(v.eos, read_id(metadata, "tokenizer.ggml.eos_token_id", defaults.eos, v.size()));
   CARAT_TRY(v.unknown, read_id(metadata, "tokenizer.ggml.unknown_token_id", defaults.unknown, v.size()));
   CARAT_TRY(v.add_bos, metadata.bool_or("tokenizer.ggml.add_bos_token", defaults.add_bos));
-  CARAT_TRY(v.add_eos, metadata.bool_or("tokenizer.ggml.add_eos_token", false));
+  CARAT_TRY(v.add_eos, metadata.bool_or("tokenizer.ggml.add_eos_token", defaults.add_eos));
+  if (defaults.separator >= 0 && !v.add_eos) {
+    CARAT_TRY(v.add_eos, metadata.bool_or("tokenizer.ggml.add_sep_token", true));
+    // The key is misspelt everywhere.
+    if (v.add_eos) {
+      CARAT_TRY(v.eos, read_id(metadata, "tokenizer.ggml.seperator_token_id", defaults.separator, v.size()));
+    }
+  }
   if (v.add_bos && v.bos < 0)
     return bad_data("the model wants a BOS token, but tokenizer.ggml.bos_token_id is missing");
   if (v.add_eos && v.eos < 0)
@@ -178,25 +185,8 @@ TokenFinder::TokenFinder(const Vocabulary& vocabulary, std::vector<TokenId> ids)
 
 TokenFinder::Found TokenFinder::next(std::string_view text, size_t from) const {
   for (size_t at = from; at < text.size(); ++at) {
-    const auto first = static_cast<uint8_t>(text[at]);
-    auto low = sorted_.begin() + first_byte_[first];
-    auto high = sorted_.begin() + first_byte_[first + size_t{1}];
     Found best{at, 0, -1};
-    // Of the tokens that begin with text[at..at+depth), the shortest stands first.
-    for (size_t depth = 1; low != high; ++depth) {
-      const std::string_view candidate = vocabulary_->texts[static_cast<size_t>(*low)];
-      if (candidate.size() == depth) {
-        best = {at, depth, *low};
-        if (++low == high) break;
-      }
-      if (at + depth >= text.size()) break;
-      const auto byte = static_cast<uint8_t>(text[at + depth]);
-      const auto byte_of = [&](TokenId id) {
-        return static_cast<uint8_t>(vocabulary_->texts[static_cast<size_t>(id)][depth]);
-      };
-      low = std::partition_point(low, high, [&](TokenId id) { return byte_of(id) < byte; });
-      high = std::partition_point(low, high, [&](TokenId id) { return byte_of(id) == byte; });
-    }
+    each_at(text, at, [&](size_t length, TokenId id) { best = {at, length, id}; });
     if (best.length > 0) return best;
   }
   return {text.size(), 0, -1};

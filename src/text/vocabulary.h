@@ -1,6 +1,7 @@
 // The vocabulary of a model as tokenizer.ggml.* has it: texts, types, scores and the ids with a meaning.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -16,7 +17,8 @@ enum class TokenType : uint8_t { undefined, normal, unknown, control, user_defin
 /// What holds for a kind of model where the metadata does not say.
 struct VocabularyDefaults {
   TokenId bos = -1, eos = -1, unknown = -1;
-  bool add_bos = false;
+  TokenId separator = -1;  ///< of models that end a text with it
+  bool add_bos = false, add_eos = false;
 };
 
 struct Vocabulary {
@@ -25,6 +27,7 @@ struct Vocabulary {
   std::vector<float> scores;  ///< empty if there are none
   std::vector<bool> ends_generation;
   std::array<TokenId, 256> byte_tokens;  ///< of "<0x00>".."<0xFF>", -1 where missing
+  /// A separator that the model wants at the end of a text (BERT's [SEP]) is the end of sequence here.
   TokenId bos = -1, eos = -1, unknown = -1;
   bool add_bos = false, add_eos = false;
 
@@ -52,11 +55,35 @@ class TokenFinder {
   };
   /// The first place at or after `from` where one stands; length 0 if there is none.
   Found next(std::string_view text, size_t from) const;
+  /// Calls each(length, id) for every token that begins at text[at], the shortest first.
+  template <class Each>
+  void each_at(std::string_view text, size_t at, Each&& each) const;
 
  private:
   const Vocabulary* vocabulary_;
   std::vector<TokenId> sorted_;             ///< by text, so that a prefix is a range
   std::array<uint32_t, 257> first_byte_{};  ///< range of each first byte
 };
+
+template <class Each>
+void TokenFinder::each_at(std::string_view text, size_t at, Each&& each) const {
+  const auto first = static_cast<uint8_t>(text[at]);
+  auto low = sorted_.begin() + first_byte_[first];
+  auto high = sorted_.begin() + first_byte_[first + size_t{1}];
+  // Of the tokens that begin with text[at..at+depth), the shortest stands first.
+  for (size_t depth = 1; low != high; ++depth) {
+    if (vocabulary_->texts[static_cast<size_t>(*low)].size() == depth) {
+      each(depth, *low);
+      if (++low == high) break;
+    }
+    if (at + depth >= text.size()) break;
+    const auto byte = static_cast<uint8_t>(text[at + depth]);
+    const auto byte_of = [&](TokenId id) {
+      return static_cast<uint8_t>(vocabulary_->texts[static_cast<size_t>(id)][depth]);
+    };
+    low = std::partition_point(low, high, [&](TokenId id) { return byte_of(id) < byte; });
+    high = std::partition_point(low, high, [&](TokenId id) { return byte_of(id) == byte; });
+  }
+}
 
 }  // namespace carat
