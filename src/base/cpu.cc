@@ -30,6 +30,7 @@ std::vector<Isa> available_isas() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   const bool f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && f16c;
+#if !defined(CARAT_NARROW)
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vnni");
@@ -37,6 +38,7 @@ std::vector<Isa> available_isas() {
   const bool avx_vnni = avx2 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 4)) != 0;
   if (avx512) isas.push_back(Isa::avx512);
   if (avx_vnni) isas.push_back(Isa::avx_vnni);
+#endif
   if (avx2) isas.push_back(Isa::avx2);
 #endif
   isas.push_back(Isa::portable);

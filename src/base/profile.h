@@ -11,7 +11,7 @@ class Profile {
   /// What an operation cannot do without: bytes from memory, and operations, a multiply-add as two.
   struct Cost {
     double bytes = 0;
-    double int8 = 0, f32 = 0;
+    double int8 = 0, bf16 = 0, f32 = 0;
   };
   virtual ~Profile() = default;
   /// `operation` took `seconds`; `detail` tells operations of one name apart (the encoding of the weights).

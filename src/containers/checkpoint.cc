@@ -13,15 +13,14 @@ Status Tensor::read_rows(int64_t first, int64_t count, float* out) const {
     return error(Code::internal, "tensor {}: rows {} to {} of {} asked for", quote(name), first,
                  first + count, rows());
   }
-  const int64_t n = count * columns();
-  if (n == 0) return {};
+  if (count * columns() == 0) return {};
   if (const Bytes all = data->mapped(); !all.empty()) {
-    encoding->decode(all.data() + static_cast<uint64_t>(first) * row_bytes(), out, n);
+    encoding->decode_rows(all.data() + static_cast<uint64_t>(first) * row_bytes(), count, columns(), out);
     return {};
   }
   std::vector<uint8_t> stored(static_cast<uint64_t>(count) * row_bytes());
   CARAT_DO(data->read_bytes(first, count, stored.data()));
-  encoding->decode(stored.data(), out, n);
+  encoding->decode_rows(stored.data(), count, columns(), out);
   return {};
 }
 

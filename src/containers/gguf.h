@@ -8,10 +8,10 @@
 
 namespace carat {
 
-/// Validated view of a GGUF file (all parts of a split file are for a later step: a part is a clear error).
+/// Validated view of a GGUF file, or of a model that is split into several, whichever part is named.
 /// Every count is bounded by the bytes that remain before anything is allocated; tensors lie inside the file,
 /// aligned, one after the other without gap or overlap; names and keys are unique. bad_data
-/// names file, place and cause.
+/// names file, place and cause; no_input a part that is missing.
 Result<Checkpoint> read_gguf(const std::string& path);
 
 struct GgufWriteOptions {
@@ -20,6 +20,9 @@ struct GgufWriteOptions {
   std::string fingerprint;
   bool resume = false;  ///< false: an existing partial file is an error unless `discard_partial`
   bool discard_partial = false;
+  /// Several files of at most so many bytes (more where one tensor is larger), 0: one file. Parts of
+  /// PATH.gguf are PATH-00001-of-0000N.gguf; a model that fits one file is written as PATH itself.
+  uint64_t split_bytes = 0;
 };
 
 /// Plans the whole file: total size, free-space check (io error naming need and free bytes) before the first
@@ -28,7 +31,14 @@ Result<std::unique_ptr<CheckpointWriter>> create_gguf(const std::string& path, c
                                                       const std::vector<PlannedTensor>& plan,
                                                       const GgufWriteOptions& options);
 
-/// Bytes create_gguf would write, without touching the disk.
+/// Whether create_gguf would refuse to write there, for whoever has long work to do before.
+Status check_gguf_place(const std::string& path, const GgufWriteOptions& options);
+
+/// The files create_gguf would write, in the order of their parts.
+Result<std::vector<std::string>> gguf_files(const std::string& path, const Metadata& metadata,
+                                            const std::vector<PlannedTensor>& plan, uint64_t split_bytes);
+
+/// Bytes create_gguf would write, of one file, without touching the disk.
 Result<uint64_t> gguf_file_size(const Metadata& metadata, const std::vector<PlannedTensor>& plan);
 
 }  // namespace carat

@@ -20,6 +20,7 @@
 #include "base/checked.h"
 #include "containers/gguf.h"
 #include "containers/gguf_format.h"
+#include "containers/gguf_parts.h"
 #include "containers/mapped_tensor.h"
 #include "containers/memory_budget.h"
 #include "containers/quote.h"
@@ -361,12 +362,6 @@ Status Parser::parse(Checkpoint& out, const std::shared_ptr<const MappedFile>& m
                       gguf::max_alignment);
     }
   }
-  CARAT_TRY(const uint64_t parts, out.metadata.unsigned_or("split.count", 1));
-  if (parts > 1) {
-    return bad_data(
-        "this is one part of a model split into {}; join the parts first (llama-gguf-split --merge)", parts);
-  }
-
   struct Place {
     uint64_t offset, bytes;
   };
@@ -404,7 +399,7 @@ Status Parser::parse(Checkpoint& out, const std::shared_ptr<const MappedFile>& m
 
 }  // namespace
 
-Result<Checkpoint> read_gguf(const std::string& path) {
+Result<Checkpoint> read_gguf_file(const std::string& path) {
   CARAT_TRY(const std::shared_ptr<const MappedFile> file, MappedFile::open(path));
   Checkpoint out;
   out.source = path;

@@ -140,6 +140,39 @@ TEST(Gguf, what_is_written_is_read) {
   }
 }
 
+// Type numbers carry the group; rows come back as they were, wherever they begin.
+TEST(Gguf, grouped_encodings_are_read_as_they_were_written) {
+  TempDirectory dir;
+  Random random(3);
+  Sample s;
+  for (const char* name : {"INT2_G32", "INT3_ASYM_G96", "INT4_G128", "INT4_ASYM_TENSOR", "INT8_CHANNEL",
+                           "INT8_G384", "FP8_TENSOR", "FP8_CHANNEL", "FP8_BLOCK128", "NF4"}) {
+    const Encoding* e = find_encoding(name);
+    ASSERT_NE(e, nullptr) << name;
+    s.plan.push_back({name, {3, 384}, e});
+    s.data.emplace_back(3 * e->row_bytes(384));
+    for (uint8_t& b : s.data.back()) b = static_cast<uint8_t>(random.next() & 0x3b);
+  }
+  const std::string path = dir / "a.gguf";
+  const Status written = write_sample(path, s, random);
+  ASSERT_TRUE(written.ok()) << written.error().message;
+  const auto read = read_gguf(path);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  ASSERT_EQ(read->tensors.size(), s.plan.size());
+  for (size_t i = 0; i < s.plan.size(); ++i) {
+    const Tensor& t = read->tensors[i];
+    EXPECT_EQ(t.encoding, s.plan[i].encoding);
+    EXPECT_EQ(t.bytes(), s.data[i].size());
+    const auto all = t.read_all();
+    ASSERT_TRUE(all.ok());
+    std::vector<float> row(384), last(384);
+    ASSERT_TRUE(t.read_rows(2, 1, last.data()).ok());
+    t.encoding->decode(s.data[i].data() + 2 * t.row_bytes(), row.data(), 384);
+    EXPECT_EQ(row, last) << t.name;
+    EXPECT_TRUE(std::equal(row.begin(), row.end(), all->begin() + 768)) << t.name;
+  }
+}
+
 TEST(Gguf, metadata_survive_bit_for_bit_nans_included) {
   TempDirectory dir;
   Blob b;

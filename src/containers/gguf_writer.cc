@@ -12,6 +12,7 @@
 #include "base/digest.h"
 #include "containers/gguf.h"
 #include "containers/gguf_format.h"
+#include "containers/gguf_split_writer.h"
 #include "containers/partial_file.h"
 #include "containers/quote.h"
 
@@ -273,6 +274,7 @@ class GgufWriter final : public CheckpointWriter {
 Result<std::unique_ptr<CheckpointWriter>> create_gguf(const std::string& path, const Metadata& metadata,
                                                       const std::vector<PlannedTensor>& plan,
                                                       const GgufWriteOptions& options) {
+  if (options.split_bytes > 0) return create_split_gguf(path, metadata, plan, options);
   auto laid_out = lay_out(metadata, plan);
   if (!laid_out) return std::move(laid_out).error().within(path);
   Layout layout = *std::move(laid_out);
@@ -291,6 +293,10 @@ Result<std::unique_ptr<CheckpointWriter>> create_gguf(const std::string& path, c
   job.discard = options.discard_partial;
   CARAT_TRY(std::unique_ptr<PartialFile> file, PartialFile::open(job));
   return std::unique_ptr<CheckpointWriter>(new GgufWriter(std::move(layout), plan, std::move(file)));
+}
+
+Status check_gguf_place(const std::string& path, const GgufWriteOptions& options) {
+  return PartialFile::check_place(path, options.resume, options.discard_partial);
 }
 
 Result<uint64_t> gguf_file_size(const Metadata& metadata, const std::vector<PlannedTensor>& plan) {

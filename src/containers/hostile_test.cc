@@ -152,6 +152,22 @@ TEST(HostileGguf, tensor_types) {
   }
 }
 
+// Types of carat's own that stand for no encoding, and shapes that only just do not fit one.
+TEST(HostileGguf, grouped_types) {
+  for (const uint32_t id : {0xCA000080u, 0xCA090080u, 0xCA030010u, 0xCA030081u, 0xCA03ffffu, 0xCA110000u,
+                            0xCB030080u, 0xC9030080u}) {
+    expect_gguf_refused(one_tensor({256}, id, 0).zeros(512).bytes, "which this program does not know");
+  }
+  expect_gguf_refused(one_tensor({192, 2}, 0xCA030080, 0).zeros(512).bytes, "do not fit INT4_G128");
+  expect_gguf_refused(one_tensor({40}, 0xCA040000, 0).zeros(512).bytes, "do not fit INT8_CHANNEL");
+  expect_gguf_refused(one_tensor({65504}, 0xCA01ffe0, 0).zeros(512).bytes, "needs");
+  // Rows whose bytes overflow only with their parameters, and columns near the largest number there is.
+  for (const uint32_t id : {0xCA040000u, 0xCA040020u, 0xCA080000u, 0xCA100000u, 0xCA110040u})
+    for (const uint64_t columns : {uint64_t{1} << 62, (uint64_t{1} << 63) - 64, (uint64_t{1} << 63) - 16384})
+      for (const uint64_t rows : {1, 2, 1 << 20})
+        expect_gguf_refused(one_tensor({columns, rows}, id, 0).zeros(512).bytes, "tensor \"t\"");
+}
+
 TEST(HostileGguf, offsets) {
   // Data outside the file, which a quantizer would read and give away in its output.
   expect_gguf_refused(one_tensor({8}, 0, 0).zeros(31).bytes, "the file ends at");
@@ -170,7 +186,18 @@ TEST(HostileGguf, offsets) {
 
 TEST(HostileGguf, a_part_of_a_split_model) {
   expect_gguf_refused(Blob().gguf(0, 1).text("split.count").u32(2).raw(uint16_t{3}).zeros(64).bytes,
-                      "one part");
+                      "it should end in -00001-of-00003.gguf");
+  expect_gguf_refused(Blob()
+                          .gguf(0, 2)
+                          .text("split.count")
+                          .u32(2)
+                          .raw(uint16_t{3})
+                          .text("split.no")
+                          .u32(2)
+                          .raw(uint16_t{3})
+                          .zeros(64)
+                          .bytes,
+                      "it says that it is part 4 of 3");
 }
 
 TEST(HostileGguf, small_in_the_file_but_large_in_memory) {

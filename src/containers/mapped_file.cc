@@ -120,4 +120,8 @@ bool same_file(const std::string& a, const std::string& b) {
          sa.st_ino == sb.st_ino;
 }
 
+bool is_one_of(const std::string& path, const std::vector<std::string>& files) {
+  return std::ranges::any_of(files, [&](const std::string& file) { return same_file(path, file); });
+}
+
 }  // namespace carat

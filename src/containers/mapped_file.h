@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/checked.h"
 #include "base/error.h"
@@ -39,5 +40,7 @@ bool file_exists(const std::string& path);
 
 /// Whether two paths name the same file (device and inode); false if either does not exist.
 bool same_file(const std::string& a, const std::string& b);
+/// The same for any of `files`.
+bool is_one_of(const std::string& path, const std::vector<std::string>& files);
 
 }  // namespace carat

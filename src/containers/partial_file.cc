@@ -87,20 +87,25 @@ Error PartialFile::failed(std::string_view what) const {
   return error(Code::io, "{}: {}: {}", partial(), what, std::strerror(errno));
 }
 
+Status PartialFile::check_place(const std::string& path, bool resume, bool discard) {
+  struct stat st;
+  // The rename at the end would replace a device such as /dev/null by a regular file.
+  if (::stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode))
+    return usage_error("{} exists and is not a regular file; choose another output", path);
+  if (!resume && !discard && ::lstat((path + ".partial").c_str(), &st) == 0)
+    return usage_error(
+        "{}.partial is left from an unfinished run: resume that run (--resume), or throw it away (--force)",
+        path);
+  return {};
+}
+
 Result<std::unique_ptr<PartialFile>> PartialFile::open(const Plan& plan) {
+  CARAT_DO(check_place(plan.path, plan.resume, plan.discard));
   std::unique_ptr<PartialFile> out(new PartialFile);
   out->path_ = plan.path;
   out->sync_bytes_ = plan.sync_bytes;
   struct stat st;
-  // The rename at the end would replace a device such as /dev/null by a regular file.
-  if (::stat(plan.path.c_str(), &st) == 0 && !S_ISREG(st.st_mode))
-    return usage_error("{} exists and is not a regular file; choose another output", plan.path);
   const bool exists = ::lstat(out->partial().c_str(), &st) == 0;
-  if (exists && !plan.resume && !plan.discard) {
-    return usage_error(
-        "{} is left from an unfinished run: resume that run (--resume), or throw it away (--force)",
-        out->partial());
-  }
   // What the old partial file occupies is ours already.
   const uint64_t held = exists ? static_cast<uint64_t>(st.st_blocks) * 512 : 0;
   CARAT_DO(check_free_space(plan.path, plan.total > held ? plan.total - held : 0));

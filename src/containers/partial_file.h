@@ -40,6 +40,8 @@ class PartialFile {
     bool discard = false;
     uint64_t sync_bytes = 64 << 20;  ///< syncs when that many have come since the last one
   };
+  /// The usage errors that open() would give for the place alone: for whoever has long work to do before.
+  static Status check_place(const std::string& path, bool resume, bool discard);
   /// io: not enough space, or no permission. usage: a partial file is in the way, belongs to another job
   /// (resume) or is being written by another process.
   static Result<std::unique_ptr<PartialFile>> open(const Plan& plan);
