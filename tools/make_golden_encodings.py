@@ -17,6 +17,8 @@ import numpy as np
 HALVES = {
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108],
     "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0],
+    "TQ1_0": [52], "TQ2_0": [64], "MXFP4": [], "NVFP4": [],
+    "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0], "IQ1_S": [0], "IQ1_M": [],
 }
 
 
@@ -27,13 +29,17 @@ def main() -> None:
     for name, offsets in HALVES.items():
         kind = gguf.GGMLQuantizationType[name]
         block, size = gguf.GGML_QUANT_SIZES[kind]
-        count = 2048 // block
+        count = (16384 if name.startswith("IQ") and name[2] < "4" else 2048) // block
         data = rng.integers(0, 256, (count, size), dtype=np.uint8)
         for offset in offsets:
             bits = rng.integers(0, 0x7C00, count, dtype=np.uint16)
             bits[: count // 4] &= 0x3FF  # some subnormals
             bits |= rng.integers(0, 2, count, dtype=np.uint16) << np.uint16(15)
             data[:, offset : offset + 2] = bits.view(np.uint8).reshape(count, 2)
+        if name == "MXFP4":
+            data[:, 0] %= 250  # the largest scales overflow
+        if name == "IQ1_M":  # its f16 is spread over the high nibbles of four words; bit 14 is in the last
+            data[:, 55] &= 0xBF
         values = gguf.quants.dequantize(data.reshape(1, -1), kind).astype("<f4")
         assert values.size == count * block and np.isfinite(values).all()
         (directory / f"{name}.bin").write_bytes(data.tobytes() + values.tobytes())

@@ -12,7 +12,7 @@ namespace carat {
 struct BF16 {
   static constexpr std::string_view kName = "BF16";
   static constexpr uint32_t kGgmlType = 30;
-  static constexpr bool kFloat = true;
+  static constexpr bool kFloat = true, kGrouped = false;
   static constexpr int kAtom = 1, kLeaf = 1, kBlock = 1;
   using Block = uint16_t;
 

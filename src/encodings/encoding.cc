@@ -1,21 +1,22 @@
 #include "encodings/encoding.h"
 
-#include <algorithm>
 #include <array>
 
 #include "encodings/all.h"
+#include "encodings/names.h"
 #include "encodings/storage_only.h"
 
 namespace carat {
 namespace {
 
 template <class E>
-void decode(const uint8_t* src, float* dst, int64_t n) {
+void decode_part(const Encoding&, const uint8_t* row, int64_t, int64_t first, int64_t n, float* dst) {
+  row += first / E::kBlock * int64_t{sizeof(typename E::Block)};
   if constexpr (E::kFloat) {
-    E::decode(src, dst, n);
+    E::decode(row, dst, n);
   } else {
     typename E::Planes planes;
-    const auto* block = reinterpret_cast<const typename E::Block*>(src);  // packed: any alignment will do
+    const auto* block = reinterpret_cast<const typename E::Block*>(row);  // packed: any alignment will do
     for (int64_t i = 0; i < n; i += E::kBlock) {
       E::unpack(*block++, planes);
       decode_planes<E>(planes, dst + i);
@@ -25,13 +26,15 @@ void decode(const uint8_t* src, float* dst, int64_t n) {
 
 template <class E>
 constexpr Encoding kEncoding = {.name = E::kName,
+                                .kind = kind_of<E>(),
                                 .ggml_type = E::kGgmlType,
                                 .atom = E::kAtom,
                                 .leaf = E::kLeaf,
                                 .block = E::kBlock,
                                 .block_bytes = sizeof(typename E::Block),
                                 .is_float = E::kFloat,
-                                .decode = decode<E>};
+                                .has_integers = !E::kFloat,
+                                .decode_part = decode_part<E>};
 
 template <class... E>
 constexpr std::array<const Encoding*, sizeof...(E)> pointers(EncodingList<E...>) {
@@ -40,18 +43,21 @@ constexpr std::array<const Encoding*, sizeof...(E)> pointers(EncodingList<E...>)
 
 constexpr auto kAll = pointers(AllEncodings{});
 
-bool same_ignoring_case(std::string_view a, std::string_view b) {
-  constexpr auto upper = [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; };
-  return std::ranges::equal(a, b, {}, upper, upper);
-}
-
 }  // namespace
 
 std::optional<uint64_t> Encoding::checked_bytes(uint64_t rows, uint64_t columns) const {
   if (columns % static_cast<uint64_t>(block) != 0) return std::nullopt;
-  const auto row = checked_mul(columns / static_cast<uint64_t>(block), block_bytes);
+  const auto blocks = checked_mul(columns / static_cast<uint64_t>(block), block_bytes);
+  if (!blocks || columns > INT64_MAX / 2) return std::nullopt;
+  const auto row = checked_add(*blocks, span_bytes_of(static_cast<int64_t>(columns)));
   if (!row) return std::nullopt;
   return checked_mul(rows, *row);
+}
+
+void Encoding::decode_rows(const uint8_t* src, int64_t rows, int64_t columns, float* dst) const {
+  if (!is_grouped()) return decode(src, dst, rows * columns);
+  const uint64_t bytes = row_bytes(columns);
+  for (int64_t r = 0; r < rows; ++r, src += bytes, dst += columns) decode(src, dst, columns);
 }
 
 std::span<const Encoding* const> all_encodings() { return kAll; }
@@ -61,7 +67,7 @@ const Encoding* find_encoding(std::string_view name) {
     if (same_ignoring_case(e->name, name)) return e;
   for (const Encoding& e : storage_only_encodings())
     if (same_ignoring_case(e.name, name)) return &e;
-  return nullptr;
+  return find_grouped(name);
 }
 
 const Encoding* find_ggml_type(uint32_t id) {
@@ -70,7 +76,7 @@ const Encoding* find_ggml_type(uint32_t id) {
     if (e->ggml_type == id) return e;
   for (const Encoding& e : storage_only_encodings())
     if (e.ggml_type == id) return &e;
-  return nullptr;
+  return find_grouped_type(id);
 }
 
 const Encoding& encoding_f32() { return kEncoding<F32>; }

@@ -12,6 +12,7 @@
 
 #include "base/random.h"
 #include "encodings/all.h"
+#include "encodings/codebook_testing.h"
 #include "encodings/storage_only.h"
 
 namespace carat {
@@ -28,21 +29,44 @@ template <class E>
 typename E::Planes random_planes(Random& random) {
   const auto below = [&](int n) { return static_cast<int>(random.next() % static_cast<uint64_t>(n)); };
   typename E::Planes p;
-  p.d = static_cast<uint16_t>(below(0x7c00) | below(2) << 15);
+  if constexpr (!E::kOwnScales) p.d = static_cast<uint16_t>(below(0x7c00) | below(2) << 15);
   if constexpr (E::kOffset != Offset::none) p.m = static_cast<uint16_t>(below(0x7c00) | below(2) << 15);
   if constexpr (E::kTwoLevel)
     for (auto& s : p.scale) s = static_cast<int8_t>(E::kScaleLow + below(E::kScaleHigh - E::kScaleLow + 1));
   if constexpr (E::kOffset == Offset::subtracted)
     for (auto& t : p.min) t = static_cast<uint8_t>(below(E::kMinHigh + 1));
-  for (auto& c : p.code) c = static_cast<uint8_t>(below(E::kCodes));
+  if constexpr (E::kAtom > 1) {
+    randomise_atoms<E>(p, below);
+  } else {
+    for (auto& o : p.own) o = static_cast<uint8_t>(below(256));
+    for (auto& c : p.code) c = static_cast<uint8_t>(below(E::kCodes));
+  }
   return p;
 }
 
 template <class E>
 struct BlockEncoding : testing::Test {};
+template <class E>
+struct ScalarEncoding : testing::Test {};
 
-using BlockEncodings =
-    testing::Types<Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_NL, IQ4_XS>;
+/// Of a list, the encodings with codes; `kAtoms`: also those whose codes belong to several columns.
+template <bool kAtoms, class... Kept>
+testing::Types<Kept...> coded(EncodingList<>, Kept...);
+template <bool kAtoms, class First, class... Rest, class... Kept>
+auto coded(EncodingList<First, Rest...>, Kept... kept) {
+  constexpr bool kTaken = [] {
+    if constexpr (First::kFloat)
+      return false;
+    else
+      return kAtoms || First::kAtom == 1;
+  }();
+  if constexpr (kTaken)
+    return coded<kAtoms>(EncodingList<Rest...>{}, kept..., First{});
+  else
+    return coded<kAtoms>(EncodingList<Rest...>{}, kept...);
+}
+using ScalarEncodings = decltype(coded<false>(AllEncodings{}));
+using BlockEncodings = decltype(coded<true>(AllEncodings{}));
 struct Name {
   template <class E>
   static std::string GetName(int) {
@@ -50,6 +74,7 @@ struct Name {
   }
 };
 TYPED_TEST_SUITE(BlockEncoding, BlockEncodings, Name);
+TYPED_TEST_SUITE(ScalarEncoding, ScalarEncodings, Name);
 
 TYPED_TEST(BlockEncoding, AnyBytesSurviveUnpackAndPack) {
   using E = TypeParam;
@@ -61,8 +86,16 @@ TYPED_TEST(BlockEncoding, AnyBytesSurviveUnpackAndPack) {
     std::memset(&back, 0xa5, sizeof back);
     typename E::Planes planes;
     E::unpack(block, planes);
-    for (uint8_t c : planes.code) ASSERT_LT(c, E::kCodes);
+    if constexpr (E::kAtom == 1) {
+      for (uint8_t c : planes.code) ASSERT_LT(c, E::kCodes);
+    }
     E::pack(planes, back);
+    if constexpr (std::is_same_v<E, TQ1_0>) {  // 256 patterns of a byte stand for 243 fives of digits
+      typename E::Planes again;
+      E::unpack(back, again);
+      ASSERT_TRUE(again == planes) << i;
+      continue;
+    }
     ASSERT_EQ(std::memcmp(&block, &back, sizeof block), 0) << i;
   }
 }
@@ -97,7 +130,7 @@ TYPED_TEST(BlockEncoding, DecodesAsTheGgufPackageDoes) {
 
 // Every code under every pair of leaf parameters, against the expression of docs/numerics.md evaluated in
 // double and rounded where float32 rounds.
-TYPED_TEST(BlockEncoding, EveryCodeAndLeafParameterDecodesByItsExpression) {
+TYPED_TEST(ScalarEncoding, EveryCodeAndLeafParameterDecodesByItsExpression) {
   using E = TypeParam;
   int s_low = 1, s_high = 1, t_high = 0;
   if constexpr (E::kTwoLevel) s_low = E::kScaleLow, s_high = E::kScaleHigh;
@@ -107,7 +140,7 @@ TYPED_TEST(BlockEncoding, EveryCodeAndLeafParameterDecodesByItsExpression) {
   std::vector<float> got(E::kBlock);
   for (int s = s_low; s <= s_high; ++s)
     for (int t = 0; t <= t_high; ++t) {
-      planes.d = static_cast<uint16_t>(random.next() % 0x7c00);
+      if constexpr (!E::kOwnScales) planes.d = static_cast<uint16_t>(random.next() % 0x7c00);
       if constexpr (E::kOffset != Offset::none) planes.m = static_cast<uint16_t>(random.next() % 0x7c00);
       if constexpr (E::kTwoLevel) planes.scale.fill(static_cast<int8_t>(s));
       if constexpr (E::kOffset == Offset::subtracted) planes.min.fill(static_cast<uint8_t>(t));
@@ -119,7 +152,9 @@ TYPED_TEST(BlockEncoding, EveryCodeAndLeafParameterDecodesByItsExpression) {
         E::pack(planes, block);
         encoding_of<E>().decode(reinterpret_cast<const uint8_t*>(&block), got.data(), E::kBlock);
         for (int j = 0; j < E::kBlock; ++j) {
-          const double scale = static_cast<float>(d * s);
+          double scale = static_cast<float>(d * s);
+          if constexpr (E::kOwnScales)
+            scale = E::OwnScale::to_float(planes.own[static_cast<size_t>(j / E::kLeaf)]);
           double value = static_cast<float>(scale * E::level((code + j) % E::kCodes));
           if constexpr (E::kOffset == Offset::stored) value = static_cast<float>(value + m);
           if constexpr (E::kOffset == Offset::subtracted)
@@ -129,6 +164,29 @@ TYPED_TEST(BlockEncoding, EveryCodeAndLeafParameterDecodesByItsExpression) {
         }
       }
     }
+}
+
+// Products see levels as codes of a scalar grid, and the expression has no rounding in any order.
+TYPED_TEST(BlockEncoding, LevelsAreWithinTheirRangeAndProductsExact) {
+  using E = TypeParam;
+  Random random(5);
+  for (int i = 0; i < 200; ++i) {
+    const auto planes = random_planes<E>(random);
+    for (int leaf = 0; leaf < E::kLeaves; ++leaf) {
+      int8_t level[E::kLeaf];
+      leaf_levels<E>(planes, leaf, level);
+      for (int8_t l : level) {
+        ASSERT_GE(l, E::kAtom == 1 ? -128 : E::level(0));
+        ASSERT_LE(l, E::kAtom == 1 ? 127 : E::level(E::kCodes - 1));
+        if constexpr (E::kAtom > 1) {
+          const double scale =
+              double{f16_to_float(planes.d)} * E::kUnit * planes.scale[static_cast<size_t>(leaf)];
+          ASSERT_EQ(scale, leaf_scale<E>(planes, leaf));
+          ASSERT_EQ(scale * l, static_cast<double>(leaf_scale<E>(planes, leaf) * static_cast<float>(l)));
+        }
+      }
+    }
+  }
 }
 
 TEST(Encoding, DecodeIgnoresAlignment) {
@@ -179,7 +237,7 @@ TEST(Encoding, TheListIsConsistent) {
     EXPECT_EQ(e.block % e.leaf, 0) << e.name;
     EXPECT_EQ(e.leaf % e.atom, 0) << e.name;
   };
-  EXPECT_EQ(all_encodings().size(), 15u);
+  EXPECT_EQ(all_encodings().size(), AllEncodings::kCount);
   for (const Encoding* e : all_encodings()) {
     check(*e);
     EXPECT_TRUE(e->can_decode()) << e->name;

@@ -13,7 +13,7 @@ namespace carat {
 struct F16 {
   static constexpr std::string_view kName = "F16";
   static constexpr uint32_t kGgmlType = 1;
-  static constexpr bool kFloat = true;
+  static constexpr bool kFloat = true, kGrouped = false;
   static constexpr int kAtom = 1, kLeaf = 1, kBlock = 1;
   using Block = uint16_t;
 

@@ -10,7 +10,7 @@ namespace carat {
 struct F32 {
   static constexpr std::string_view kName = "F32";
   static constexpr uint32_t kGgmlType = 0;
-  static constexpr bool kFloat = true;
+  static constexpr bool kFloat = true, kGrouped = false;
   static constexpr int kAtom = 1, kLeaf = 1, kBlock = 1;
   using Block = float;
 

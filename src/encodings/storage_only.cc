@@ -13,25 +13,15 @@ constexpr Encoding carried(std::string_view name, uint32_t ggml_type, int block,
           .block = block,
           .block_bytes = block_bytes,
           .is_float = false,
-          .decode = nullptr};
+          .has_integers = false,
+          .decode_part = nullptr};
 }
 
 constexpr Encoding kStorageOnly[] = {
     // Activation formats; some tools store them.
     carried("Q8_1", 9, 32, 36),
     carried("Q8_K", 15, 256, 292),
-    // Codebooks and ternary grids.
-    carried("IQ2_XXS", 16, 256, 66),
-    carried("IQ2_XS", 17, 256, 74),
-    carried("IQ3_XXS", 18, 256, 98),
-    carried("IQ1_S", 19, 256, 50),
-    carried("IQ3_S", 21, 256, 110),
-    carried("IQ2_S", 22, 256, 82),
-    carried("IQ1_M", 29, 256, 56),
-    carried("TQ1_0", 34, 256, 54),
-    carried("TQ2_0", 35, 256, 66),
-    carried("MXFP4", 39, 32, 17),
-    carried("NVFP4", 40, 64, 36),
+    // Others.
     carried("Q1_0", 41, 128, 18),
     carried("Q2_0", 42, 64, 18),
     // Plain integers and doubles.
