@@ -11,14 +11,36 @@ namespace {
 struct Case {
   int heads, kv_heads, head_dim;
   int64_t tokens, first_position, window;
+  float softcap = 0;
+  bool sinks = false;
 };
 
 constexpr Case kCases[] = {
-    {1, 1, 16, 1, 0, 0},     {9, 3, 64, 1, 200, 0},     {9, 3, 64, 70, 0, 0},     {8, 4, 8, 17, 5, 0},
-    {4, 4, 128, 33, 100, 0}, {8, 1, 80, 20, 63, 0},     {4, 2, 20, 65, 64, 0},    {6, 2, 64, 90, 130, 50},
-    {6, 2, 64, 1, 300, 64},  {5, 1, 96, 3, 127, 1000},  {7, 1, 256, 9, 505, 0},   {13, 1, 48, 2, 1023, 0},
-    {9, 3, 64, 1, 1700, 0},  {4, 2, 32, 40, 1000, 530}, {2, 1, 64, 1, 1535, 512}, {10, 2, 64, 3, 1022, 513},
-    {26, 2, 96, 2, 510, 0},  {6, 6, 80, 5, 700, 0},     {3, 3, 256, 1, 1100, 0},  {14, 2, 80, 1, 2047, 0},
+    {1, 1, 16, 1, 0, 0},
+    {9, 3, 64, 1, 200, 0},
+    {9, 3, 64, 70, 0, 0},
+    {8, 4, 8, 17, 5, 0},
+    {4, 4, 128, 33, 100, 0},
+    {8, 1, 80, 20, 63, 0},
+    {4, 2, 20, 65, 64, 0},
+    {6, 2, 64, 90, 130, 50},
+    {6, 2, 64, 1, 300, 64},
+    {5, 1, 96, 3, 127, 1000},
+    {7, 1, 256, 9, 505, 0},
+    {13, 1, 48, 2, 1023, 0},
+    {9, 3, 64, 1, 1700, 0},
+    {9, 3, 64, 5, 600, 0, 0.8f},
+    {6, 2, 40, 30, 500, 70, 0.5f},
+    {9, 3, 64, 20, 30, 0, 0, true},
+    {8, 1, 64, 3, 1100, 90, 0, true},
+    {6, 2, 32, 1, 1600, 0, 0.7f, true},
+    {4, 2, 32, 40, 1000, 530},
+    {2, 1, 64, 1, 1535, 512},
+    {10, 2, 64, 3, 1022, 513},
+    {26, 2, 96, 2, 510, 0},
+    {6, 6, 80, 5, 700, 0},
+    {3, 3, 256, 1, 1100, 0},
+    {14, 2, 80, 1, 2047, 0},
 };
 
 /// What a cache makes of a row of head_dim numbers, from the definition of its encoding.
@@ -59,7 +81,7 @@ void rotate(float* x, int n) {
 struct Data {
   Case c;
   KvFormat format;
-  std::vector<float> q, k, v;
+  std::vector<float> q, k, v, sinks;
   std::vector<uint8_t> cache;
 
   Data(const Case& x, KvEncoding encoding) : c(x), format{encoding, x.kv_heads, x.head_dim} {
@@ -67,6 +89,7 @@ struct Data {
     q = random_floats(static_cast<size_t>(c.tokens * c.heads * c.head_dim), 1);
     k = random_floats(numbers, 2);
     v = random_floats(numbers, 3);
+    sinks = random_floats(static_cast<size_t>(c.heads), 4, 3.0f);
     store(portable_table(), {positions()});
   }
 
@@ -97,6 +120,8 @@ struct Data {
     a.heads = c.heads;
     a.scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
     a.window = c.window;
+    a.softcap = c.softcap;
+    if (c.sinks) a.sinks = sinks.data();
     return a;
   }
   /// Tokens [begin, end) in one call.
@@ -146,11 +171,13 @@ TEST(Attention, IsTheExactSoftmaxAverage) {
         const int64_t first = c.window > 0 ? std::max<int64_t>(0, last + 1 - c.window) : 0;
         const float* q = &d.q[static_cast<size_t>((t * c.heads + h) * c.head_dim)];
         std::vector<double> average(static_cast<size_t>(c.head_dim));
-        double total = 0;
+        double total = c.sinks ? std::exp(double{d.sinks[static_cast<size_t>(h)]}) : 0;
         for (int64_t j = first; j <= last; ++j) {
           double score = 0;
           for (int i = 0; i < c.head_dim; ++i) score += double{q[i]} * d.k[element(j, kv_head, i)];
-          const double weight = std::exp(score * scale);
+          score *= scale;
+          if (c.softcap > 0) score = c.softcap * std::tanh(score / c.softcap);
+          const double weight = std::exp(score);
           total += weight;
           for (int i = 0; i < c.head_dim; ++i)
             average[static_cast<size_t>(i)] += weight * d.v[element(j, kv_head, i)];

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "kernels/generic/prelude.h"
 #include "kernels/testing.h"
@@ -66,6 +67,69 @@ TEST(Elementwise, RmsNorm) {
       rms_norm(*k, y.data(), gain.data(), 1e-5f, 3, n, y.data());
       EXPECT_TRUE(same_bits(y, expected)) << isa_name(k->isa) << " " << n;
     }
+  }
+}
+
+TEST(Elementwise, LayerNorm) {
+  for (int64_t n : kLengths)
+    for (const bool biased : {false, true}) {
+      const auto count = static_cast<size_t>(n);
+      auto x = random_floats(3 * count, 1);
+      for (float& v : x) v += 3.0f;
+      const auto gain = random_floats(count, 2), offsets = random_floats(count, 3);
+      const float* bias = biased ? offsets.data() : nullptr;
+      std::vector<float> expected(3 * count);
+      layer_norm(portable_table(), x.data(), gain.data(), bias, 1e-5f, 3, n, expected.data());
+      for (size_t r = 0; r < 3; ++r) {
+        const float* row = &x[r * count];
+        const double mean = std::accumulate(row, row + count, 0.0) / static_cast<double>(n);
+        double squares = 0;
+        for (size_t i = 0; i < count; ++i) squares += (row[i] - mean) * (row[i] - mean);
+        const double factor = 1 / std::sqrt(squares / static_cast<double>(n) + double{1e-5f});
+        for (size_t i = 0; i < count; ++i)
+          EXPECT_NEAR(expected[r * count + i], (row[i] - mean) * factor * gain[i] + (biased ? offsets[i] : 0),
+                      n < 3 ? 1e-3 : 3e-5);
+      }
+      for (const KernelTable* k : all_tables()) {
+        auto y = x;  // in place
+        layer_norm(*k, y.data(), gain.data(), bias, 1e-5f, 3, n, y.data());
+        EXPECT_TRUE(same_bits(y, expected)) << isa_name(k->isa) << " " << n;
+      }
+    }
+}
+
+TEST(Elementwise, GeluAndSoftcap) {
+  const float cap = 2.5f;
+  for (int64_t n : kLengths) {
+    const auto x = random_floats(static_cast<size_t>(n), 3, 4.0f);
+    auto activated = x, bounded = x;
+    gelu(portable_table(), activated.data(), n);
+    softcap(portable_table(), bounded.data(), cap, n);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double v = x[i];
+      EXPECT_NEAR(activated[i], v / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (v + 0.044715 * v * v * v))),
+                  2e-6);
+      EXPECT_NEAR(bounded[i], cap * std::tanh(v / cap), 8 * 0x1p-24 * cap);
+    }
+    for (const KernelTable* k : all_tables()) {
+      auto y = x;
+      gelu(*k, y.data(), n);
+      EXPECT_TRUE(same_bits(y, activated)) << isa_name(k->isa) << " " << n;
+      y = x;
+      softcap(*k, y.data(), cap, n);
+      EXPECT_TRUE(same_bits(y, bounded)) << isa_name(k->isa) << " " << n;
+    }
+  }
+}
+
+TEST(Elementwise, SoftcapOfTheExtremes) {
+  for (const KernelTable* k : all_tables()) {
+    std::vector<float> x = {1e30f,      -1e30f, kInfinity,
+                            -kInfinity, 0.0f,   std::numeric_limits<float>::quiet_NaN()};
+    softcap(*k, x.data(), 30.0f, 6);
+    for (size_t i = 0; i < 4; ++i) EXPECT_EQ(x[i], i % 2 ? -30.0f : 30.0f) << isa_name(k->isa) << " " << i;
+    EXPECT_EQ(x[4], 0.0f);
+    EXPECT_TRUE(std::isnan(x[5]));
   }
 }
 

@@ -27,6 +27,7 @@ struct WeightRows {
   /// The panel that follows in memory, most likely this thread's next, which is asked for meanwhile; `data`
   /// if there is none.
   const uint8_t* next = nullptr;
+  GroupShape groups = {};  ///< of grouped encodings
 };
 
 /// Activations rounded to int8 (docs/numerics.md); scales are repeated for every 32 columns of a group.
@@ -49,10 +50,32 @@ struct FloatActivations {
   int64_t stride = 0;
 };
 
+/// Rows of one call of a product of bf16 pairs (WeightRows has up to so many), columns that are packed
+/// together, and tokens whose sums are kept at a time.
+inline constexpr int64_t kBf16Rows = 64, kBf16Columns = 256, kBf16Tokens = 512;
+
+/// A matrix [rows, columns] of bf16: panels of sixteen rows, [tile of kBf16Columns columns, panel, pair of
+/// columns, row], the even column of a pair in the lower half. Rows and columns that fill up a panel or a
+/// pair are zeros.
+struct Bf16Panels {
+  static constexpr int64_t kPairs = kBf16Columns / 2;
+  int64_t rows = 0, columns = 0;
+  int32_t* pairs = nullptr;  ///< aligned to 64 bytes
+
+  int64_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
+  int64_t size() const {
+    return (columns + kBf16Columns - 1) / kBf16Columns * panels() * kPairs * kPanelRows;
+  }
+  int32_t* panel(int64_t tile, int64_t i) const {
+    return pairs + (tile * panels() + i) * kPairs * kPanelRows;
+  }
+};
+
 /// y[t * y_stride + r] for all tokens t and r < w.rows.
 using QuantizedProduct = void (*)(const WeightRows& w, const RoundedActivations& a, float* y,
                                   int64_t y_stride);
 using FloatProduct = void (*)(const WeightRows& w, const FloatActivations& a, float* y, int64_t y_stride);
+using Bf16Product = void (*)(const WeightRows& w, const Bf16Panels& x, float* y, int64_t y_stride);
 
 /// Positions of the cache whose scores share a maximum; spans begin at multiples of it.
 inline constexpr int64_t kAttentionSpan = 512;
@@ -99,10 +122,19 @@ struct KernelTable {
   Isa isa = Isa::portable;
   PeakLoops peaks;
 
-  /// By position in AllEncodings; null for float encodings.
-  QuantizedProduct quantized[AllEncodings::kCount] = {};
-  /// By position in AllEncodings; weights are decoded exactly, whatever their encoding.
-  FloatProduct exact[AllEncodings::kCount] = {};
+  /// By Encoding::kind; null for float encodings, and for others whose levels are no integers.
+  QuantizedProduct quantized[kKinds] = {};
+  /// By Encoding::kind; weights are decoded exactly, whatever their encoding.
+  FloatProduct exact[kKinds] = {};
+  /// By Encoding::kind; decoded weights are rounded to bf16.
+  Bf16Product bf16[kKinds] = {};
+  /// The same with rows [row, row + rows) of `a`, at most kBf16Rows, and tokens [first, first + count) of x,
+  /// y[0] being that of token `first`; row and first are multiples of kPanelRows.
+  void (*bf16_panels)(const Bf16Panels& a, int64_t row, int64_t rows, const Bf16Panels& x, int64_t first,
+                      int64_t count, float* y, int64_t y_stride) = nullptr;
+  /// Panel `panel` of x [rows, stride], or of its transpose, x being [columns, stride].
+  void (*pack_bf16_rows)(const float* x, int64_t stride, int64_t panel, const Bf16Panels& to) = nullptr;
+  void (*pack_bf16_columns)(const float* x, int64_t stride, int64_t panel, const Bf16Panels& to) = nullptr;
 
   /// One row of n = 32 i columns, rounded in groups of `group` columns (a multiple of 32); sums16 has n / 16,
   /// scales and sums32 n / 32 entries. Codes of kTileColumns columns lie together, the next at
@@ -113,9 +145,14 @@ struct KernelTable {
   void (*round_trip)(const float* x, int64_t n, int64_t group, float* out) = nullptr;
 
   void (*rms_norm)(const float* x, const float* gain, float epsilon, int64_t n, float* out) = nullptr;
+  void (*layer_norm)(const float* x, const float* gain, const float* bias, float epsilon, int64_t n,
+                     float* out) = nullptr;
   /// One head vector.
   void (*rope)(float* x, int rotary_dim, const float* cos, const float* sin, bool interleaved) = nullptr;
   void (*silu_mul)(float* gate, const float* up, int64_t n) = nullptr;
+  void (*gelu_mul)(float* gate, const float* up, int64_t n) = nullptr;
+  void (*gelu)(float* x, int64_t n) = nullptr;
+  void (*softcap)(float* x, float cap, int64_t n) = nullptr;
   void (*add)(float* x, const float* y, int64_t n) = nullptr;
   LogSumExp (*log_sum_exp)(const float* x, int64_t n) = nullptr;
   double (*weighted_difference)(const float* x, const float* y, float top, float shift, int64_t n) = nullptr;
@@ -140,22 +177,30 @@ namespace avx2 {
 void add_elementwise(KernelTable& table);
 void add_peaks(KernelTable& table);
 void add_float_products(KernelTable& table);
+void add_bf16_products(KernelTable& table);
 void add_attention(KernelTable& table);
 void add_block32_products(KernelTable& table);
 void add_block256_products(KernelTable& table);
+void add_codebook_products(KernelTable& table);
+void add_grouped_products(KernelTable& table);
 }  // namespace avx2
 namespace avx_vnni {
 void add_peaks(KernelTable& table);
 void add_block32_products(KernelTable& table);
 void add_block256_products(KernelTable& table);
+void add_codebook_products(KernelTable& table);
+void add_grouped_products(KernelTable& table);
 }  // namespace avx_vnni
 namespace avx512 {
 void add_elementwise(KernelTable& table);
 void add_peaks(KernelTable& table);
 void add_float_products(KernelTable& table);
+void add_bf16_products(KernelTable& table);
 void add_attention(KernelTable& table);
 void add_block32_products(KernelTable& table);
 void add_block256_products(KernelTable& table);
+void add_codebook_products(KernelTable& table);
+void add_grouped_products(KernelTable& table);
 }  // namespace avx512
 
 }  // namespace carat

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -26,22 +27,48 @@ const KernelTable* kernel_table(Isa isa);
 Result<const KernelTable*> default_kernel_table();
 
 /// How activations are rounded before they meet weights: int8 in [-127, 127] with one float scale per group
-/// of columns, or not at all.
+/// of columns or per token, or not at all.
 enum class ActivationScheme {
   int8_block,  ///< groups as wide as the blocks of the weights' encoding, 32 or 256, which is how llama.cpp
                ///< rounds them, so that figures compare; float weights meet floats. The default
   int8_32,     ///< groups of 32 whatever the encoding: the smaller error; float weights meet floats
-  float32,     ///< never rounded (quantized weights are decoded): the oracle, and calibration
-  int8_32_everywhere,  ///< float weights, too, meet activations rounded in groups of 32: the floor of a KL
-  int8_256_everywhere  ///< the same with groups of 256
+  bfloat16,    ///< to bf16, without scales, and decoded weights, too: calibration
+  float32,     ///< never rounded (quantized weights are decoded): the oracle
+  int8_token,  ///< one scale for all columns of a token, as W8A8 checkpoints are run; float weights meet
+               ///< floats
+  int8_token_outliers,    ///< the same without a token's outliers (outliers.h), which meet decoded
+                          ///< weights as they are: LLM.int8()
+  int8_32_everywhere,     ///< float weights, too, meet activations rounded in groups of 32: the floor of a KL
+  int8_256_everywhere,    ///< the same with groups of 256
+  int8_token_everywhere,  ///< and with tokens
+  int8_token_outliers_everywhere  ///< and with tokens without their outliers
 };
+
+/// The scheme whose rounding float weights meet too: what the rounding of `scheme` alone costs a reference.
+/// Of int8_block by the groups of the weights that it is compared with.
+ActivationScheme everywhere(ActivationScheme scheme, bool wide_blocks);
 
 /// "int8_block" and so on, as --activations takes them and reports name them.
 std::string_view activation_scheme_name(ActivationScheme scheme);
+/// The scheme of a name, or nothing.
+std::optional<ActivationScheme> find_activation_scheme(std::string_view name);
 
-/// Whether products with such weights are done on floats, rounded or not, instead of codes.
-constexpr bool multiplies_floats(const Encoding& weights, ActivationScheme scheme) {
-  return weights.is_float || scheme == ActivationScheme::float32;
+/// What products with such weights are done on: the weights' codes, floats (rounded or not), or pairs of
+/// bf16.
+enum class Operands { codes, floats, bf16 };
+constexpr Operands operands(const Encoding& weights, ActivationScheme scheme) {
+  if (scheme == ActivationScheme::bfloat16) return Operands::bf16;
+  return !weights.has_integers || scheme == ActivationScheme::float32 ? Operands::floats : Operands::codes;
+}
+/// The member of a Work or Profile::Cost that counts such operations.
+template <class Cost>
+double& counted(Operands operands, Cost& cost) {
+  return operands == Operands::codes ? cost.int8 : operands == Operands::bf16 ? cost.bf16 : cost.f32;
+}
+
+/// Columns of activations that int8_block rounds together where they meet such weights.
+inline int64_t activation_group(const Encoding& weights) {
+  return weights.is_grouped() || weights.block < 256 ? 32 : weights.block;
 }
 
 /// A weight matrix in memory: rows x columns, row-major blocks of `encoding`.
@@ -67,6 +94,11 @@ void matmul(const KernelTable& k, ThreadPool& pool, ActivationScheme scheme,
 void rms_norm(const KernelTable& k, const float* x, const float* gain, float epsilon, int64_t rows, int64_t n,
               float* out);
 
+/// out = (x - mean(x)) / sqrt(variance(x) + epsilon) * gain + bias, for `rows` rows of n; bias may be null.
+/// out may be x.
+void layer_norm(const KernelTable& k, const float* x, const float* gain, const float* bias, float epsilon,
+                int64_t rows, int64_t n, float* out);
+
 /// Rotates head vectors in place: x is [tokens, heads, head_dim] with token stride x_stride. cos/sin are
 /// [tokens, rotary_dim / 2] (already scaled for yarn). `interleaved`: pairs (0,1), (2,3)... (GGUF's llama);
 /// else (i, i + rotary_dim / 2) (NeoX).
@@ -75,6 +107,12 @@ void rope(const KernelTable& k, float* x, int64_t x_stride, int64_t tokens, int 
 
 /// gate = silu(gate) * up
 void silu_mul(const KernelTable& k, float* gate, const float* up, int64_t n);
+/// gate = gelu(gate) * up, gelu(x) = x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x^3))), its tanh form
+void gelu_mul(const KernelTable& k, float* gate, const float* up, int64_t n);
+/// x = gelu(x), the same form
+void gelu(const KernelTable& k, float* x, int64_t n);
+/// x = cap * tanh(x / cap); cap > 0
+void softcap(const KernelTable& k, float* x, float cap, int64_t n);
 /// x += y
 void add(const KernelTable& k, float* x, const float* y, int64_t n);
 /// x[r] += bias for each of `rows` rows of n
@@ -88,7 +126,8 @@ void append_kv(const KernelTable& k, const KvFormat& format, uint8_t* cache, int
 
 /// Causal grouped-query attention of `tokens` new positions over a cache in fixed spans (no full score
 /// matrix). q, out: [tokens, heads, head_dim].
-/// Token t sees cache positions [first_visible(t), first_position + t]; window <= 0 means all.
+/// Token t sees cache positions [first_visible(t), first_position + t]; window <= 0 means all. Scores are
+/// scale * q . k, or cap * tanh(that / cap) where softcap is a cap.
 struct AttentionArgs {
   const float* q = nullptr;
   float* out = nullptr;
@@ -98,6 +137,8 @@ struct AttentionArgs {
   int heads = 0;
   float scale = 1.0f;
   int64_t window = 0;
+  float softcap = 0;             ///< 0: none
+  const float* sinks = nullptr;  ///< [heads] scores that take part in the softmax and bring no value; or null
 
   int group() const { return heads / format.kv_heads; }  ///< query heads that share a key-value head
   int64_t first_visible(int64_t token) const {

@@ -2,6 +2,7 @@
 // against itself with other threads, batches, row splits and instruction sets.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -16,8 +17,11 @@ struct Shape {
 
 template <class E>
 std::vector<Shape> shapes() {
-  std::vector<Shape> list = {{1, E::kBlock, 1}, {16, 512, 8}, {17, 768, 3}, {47, 256, 13}, {33, 1280, 133}};
-  if (E::kBlock < 256) list.insert(list.end(), {{5, 32, 2}, {20, 288, 5}, {16, 576, 1}, {31, 1504, 9}});
+  std::vector<Shape> list = {{1, E::kBlock, 1}, {16, 512, 8},    {17, 768, 3},
+                             {47, 256, 13},     {33, 1280, 133}, {83, 512, 21}};
+  if (E::kBlock < 256)
+    for (const Shape& s : {Shape{5, 32, 2}, {20, 288, 5}, {16, 576, 1}, {31, 1504, 9}})
+      list.push_back({s.rows, ceil_div(s.columns, E::kBlock) * E::kBlock, s.tokens});
   if (E::kFloat) list.insert(list.end(), {{3, 1, 1}, {19, 37, 6}, {16, 263, 2}, {16, 260, 7}, {2, 515, 11}});
   return list;
 }
@@ -100,7 +104,7 @@ class QuantizedMatmulTest : public testing::Test {};
 TYPED_TEST_SUITE(QuantizedMatmulTest, decltype(as_types(QuantizedEncodings{})), Names);
 
 // The exact sum of what the scheme says, and a bound of (steps of one output + 5) roundings of the sum of
-// magnitudes: one fma per 32 columns, and at most five roundings on the way of a term.
+// magnitudes: one fma per leaf or 32 columns, and at most five roundings on the way of a term.
 TYPED_TEST(QuantizedMatmulTest, RoundedProductIsTheExactSumWithinItsBound) {
   using E = TypeParam;
   ThreadPool pool(2);
@@ -124,9 +128,11 @@ TYPED_TEST(QuantizedMatmulTest, RoundedProductIsTheExactSumWithinItsBound) {
               const int64_t first = b * E::kBlock + leaf * E::kLeaf;
               const double scale = a.scale[static_cast<size_t>(first / 32)];
               int64_t dot = 0, total = 0;
+              int8_t level[E::kLeaf];
+              leaf_levels<E>(p, leaf, level);
               for (int i = 0; i < E::kLeaf; ++i) {
                 const int code = a.code[static_cast<size_t>(first + i)];
-                dot += E::level(p.code[static_cast<size_t>(leaf * E::kLeaf + i)]) * code;
+                dot += level[i] * code;
                 total += code;
               }
               const double product = scale * leaf_scale<E>(p, leaf) * static_cast<double>(dot);
@@ -135,7 +141,8 @@ TYPED_TEST(QuantizedMatmulTest, RoundedProductIsTheExactSumWithinItsBound) {
               magnitude += std::fabs(product) + std::fabs(offset);
             }
           }
-          const double bound = (static_cast<double>(shape.columns) / 32 + 5) * kEpsilon * magnitude;
+          const int steps = E::kTwoLevel ? 32 : E::kLeaf;
+          const double bound = (static_cast<double>(shape.columns) / steps + 5) * kEpsilon * magnitude;
           ASSERT_NEAR(y[static_cast<size_t>(t * shape.rows + r)], sum, bound)
               << isa_name(k->isa) << " rows " << shape.rows << " columns " << shape.columns << " token " << t
               << " row " << r;
@@ -184,11 +191,74 @@ TYPED_TEST(MatmulTest, FloatProductIsTheExactSumWithinItsBound) {
     }
 }
 
+// Both sides rounded to bf16, and one sum over all columns in order.
+TYPED_TEST(MatmulTest, Bf16ProductIsTheExactSumOfRoundedNumbersWithinItsBound) {
+  using E = TypeParam;
+  ThreadPool pool(2);
+  for (const KernelTable* k : all_tables())
+    for (const Shape& shape : shapes<E>()) {
+      const Problem<E> problem(shape);
+      std::vector<float> w(Problem<E>::size(shape.rows, shape.columns));
+      encoding_of<E>().decode(problem.weights.data(), w.data(), shape.rows * shape.columns);
+      const auto y = problem.product(*k, pool, ActivationScheme::bfloat16);
+      for (int64_t t = 0; t < shape.tokens; t += 1 + t / 4)
+        for (int64_t r = 0; r < shape.rows; ++r) {
+          double sum = 0, magnitude = 0;
+          for (int64_t c = 0; c < shape.columns; ++c) {
+            const float x = problem.x[static_cast<size_t>(t * shape.columns + c)];
+            const double term = double{bf16_to_float(float_to_bf16(x))} *
+                                bf16_to_float(float_to_bf16(w[static_cast<size_t>(r * shape.columns + c)]));
+            sum += term;
+            magnitude += std::fabs(term);
+          }
+          const double bound = static_cast<double>(shape.columns + 1) * kEpsilon * magnitude;
+          ASSERT_NEAR(y[static_cast<size_t>(t * shape.rows + r)], sum, bound)
+              << isa_name(k->isa) << " rows " << shape.rows << " columns " << shape.columns << " token " << t
+              << " row " << r;
+        }
+    }
+}
+
+// What vdpbf16ps does to numbers that are too small.
+TEST(Bf16Matmul, SubnormalNumbersCountAsZerosEverywhere) {
+  ThreadPool pool(1);
+  std::mt19937_64 engine(3);
+  Problem<BF16> problem({64, 32, 200});
+  auto* const weights = reinterpret_cast<uint16_t*>(problem.weights.data());
+  // Products around 2^-127, of which sums cancel, and every fifth factor subnormal.
+  const auto exponent = [&] { return static_cast<uint32_t>(engine() % 5 == 0 ? 0 : 58 + engine() % 10); };
+  for (size_t i = 0; i < problem.weights.size() / 2; ++i)
+    weights[i] = static_cast<uint16_t>((engine() & 0x807f) | exponent() << 7);
+  for (float& x : problem.x)
+    x = std::bit_cast<float>(static_cast<uint32_t>(engine() & 0x807fffff) | exponent() << 23);
+  const auto expected = problem.product(portable_table(), pool, ActivationScheme::bfloat16);
+  for (const float y : expected) EXPECT_TRUE(y == 0 || std::fabs(y) >= 0x1p-126f) << y;
+  EXPECT_GT(std::ranges::count_if(expected, [](float y) { return y != 0 && std::fabs(y) < 0x1p-124f; }), 0);
+  for (const KernelTable* k : all_tables())
+    EXPECT_TRUE(same_bits(problem.product(*k, pool, ActivationScheme::bfloat16), expected))
+        << isa_name(k->isa);
+}
+
+TYPED_TEST(MatmulTest, Bf16ProductsOfWhatIsNotFiniteAreNot) {
+  using E = TypeParam;
+  ThreadPool pool(1);
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::bit_cast<float>(0x7f800001u),
+                    std::bit_cast<float>(0xffffffffu), std::numeric_limits<float>::infinity()}) {
+    Problem<E> problem({70, 512, 2});
+    problem.x[300] = bad;
+    for (const KernelTable* k : all_tables()) {
+      const auto y = problem.product(*k, pool, ActivationScheme::bfloat16);
+      for (size_t r = 0; r < 70; ++r) EXPECT_FALSE(std::isfinite(y[r])) << isa_name(k->isa);
+      for (size_t r = 70; r < 140; ++r) EXPECT_TRUE(std::isfinite(y[r])) << isa_name(k->isa);
+    }
+  }
+}
+
 TYPED_TEST(MatmulTest, BitsDependOnNeitherInstructionSetNorThreadsNorBatchNorSplit) {
   using E = TypeParam;
   ThreadPool one(1), three(3);
-  for (auto scheme : {ActivationScheme::int8_block, ActivationScheme::int8_32, ActivationScheme::float32,
-                      ActivationScheme::int8_32_everywhere})
+  for (auto scheme : {ActivationScheme::int8_block, ActivationScheme::int8_32, ActivationScheme::bfloat16,
+                      ActivationScheme::float32, ActivationScheme::int8_32_everywhere})
     for (const Shape& shape : shapes<E>()) {
       const Problem<E> problem(shape);
       const auto expected = problem.product(portable_table(), one, scheme);
@@ -221,13 +291,14 @@ TYPED_TEST(MatmulTest, NothingBeyondTheRowsIsWritten) {
   using E = TypeParam;
   ThreadPool pool(1);
   const Problem<E> problem({19, 256, 3});
-  for (const KernelTable* k : all_tables()) {
-    std::vector<float> y(3 * 24, 42.0f);
-    const MatmulTarget target{problem.view(), y.data(), 24};
-    matmul(*k, pool, ActivationScheme::int8_32, {&target, 1}, problem.x.data(), 256, 3);
-    for (size_t t = 0; t < 3; ++t)
-      for (size_t r = 19; r < 24; ++r) EXPECT_EQ(y[24 * t + r], 42.0f);
-  }
+  for (const KernelTable* k : all_tables())
+    for (auto scheme : {ActivationScheme::int8_32, ActivationScheme::bfloat16}) {
+      std::vector<float> y(3 * 24, 42.0f);
+      const MatmulTarget target{problem.view(), y.data(), 24};
+      matmul(*k, pool, scheme, {&target, 1}, problem.x.data(), 256, 3);
+      for (size_t t = 0; t < 3; ++t)
+        for (size_t r = 19; r < 24; ++r) EXPECT_EQ(y[24 * t + r], 42.0f);
+    }
 }
 
 TYPED_TEST(MatmulTest, ActivationsThatAreNotFiniteReachEveryOutput) {
@@ -306,8 +377,8 @@ TEST(Matmul, TargetsOfDifferentEncodingsShareTheirActivations) {
   const Problem<Q6_K> b({24, 512, 7});
   const Problem<BF16> c({9, 512, 7});
   for (const KernelTable* k : all_tables())
-    for (auto scheme : {ActivationScheme::int8_block, ActivationScheme::int8_32, ActivationScheme::float32,
-                        ActivationScheme::int8_32_everywhere}) {
+    for (auto scheme : {ActivationScheme::int8_block, ActivationScheme::int8_32, ActivationScheme::bfloat16,
+                        ActivationScheme::float32, ActivationScheme::int8_32_everywhere}) {
       std::vector<float> ya(7 * 40), yb(7 * 24), yc(7 * 9);
       const MatmulTarget targets[] = {
           {a.view(), ya.data(), 40}, {b.view(), yb.data(), 24}, {c.view(), yc.data(), 9}};

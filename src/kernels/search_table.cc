@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "encodings/encoding.h"
-
 namespace carat {
 
 void RoundingError::add(const RoundingError& o) {
@@ -18,16 +16,22 @@ void RoundingError::add(const RoundingError& o) {
   not_finite += o.not_finite;
 }
 
-size_t search_position(const Encoding& encoding) {
-  const auto all = all_encodings();
-  return static_cast<size_t>(std::ranges::find(all, &encoding) - all.begin());
+void decode_rows(const SearchTable& table, const Encoding& e, const uint8_t* in, int64_t rows,
+                 int64_t columns, float* out) {
+  if (!e.is_grouped()) return table.decode[e.kind](in, out, rows * columns);
+  const GroupShape shape = group_shape(e, columns);
+  const uint64_t bytes = e.row_bytes(columns);
+  for (int64_t r = 0; r < rows; ++r, in += bytes, out += columns)
+    table.decode_groups[e.kind](shape, in, columns, out);
 }
 
 const SearchTable& search_table(Isa isa) {
   switch (isa) {
 #if defined(__x86_64__)
+#if !defined(CARAT_NARROW)
     case Isa::avx512:
       return avx512::search_functions();
+#endif
     case Isa::avx_vnni:
     case Isa::avx2:
       return avx2::search_functions();

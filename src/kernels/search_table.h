@@ -22,9 +22,15 @@ enum class ErrorWeight {
 struct SearchArgs {
   const float* weights = nullptr;  ///< [rows, columns]; columns a multiple of the encoding's block
   int64_t rows = 0, columns = 0;
-  const float* importance = nullptr;  ///< [columns], positive, at most about 1; null: uniform
-  ErrorWeight weight = ErrorWeight::uniform;
-  uint8_t* out = nullptr;  ///< rows * row_bytes
+  const float* importance = nullptr;          ///< [columns], positive, at most about 1; null: uniform
+  ErrorWeight weight = ErrorWeight::uniform;  ///< grouped encodings know only this one
+  uint8_t* out = nullptr;                     ///< rows * row_bytes
+  // Of grouped encodings.
+  GroupShape groups = {};
+  int64_t row_bytes = 0;
+  /// [groups]: parameters that were chosen for more rows than these; null: they are chosen here.
+  const float *scale = nullptr, *zero = nullptr;
+  void* scratch = nullptr;  ///< SearchTable::search_scratch bytes, aligned to 64
 };
 
 using SearchRows = void (*)(const SearchArgs& args);
@@ -49,12 +55,18 @@ struct FeedbackArgs {
   void* scratch = nullptr;  ///< SearchTable::feedback_scratch bytes, aligned to 64
   uint8_t* out = nullptr;   ///< rows * row_bytes
   double* cost = nullptr;   ///< [rows]: sum of weight * (compensated weight - rounded)^2
+  // Of grouped encodings, as in SearchArgs.
+  GroupShape groups = {};
+  int64_t row_bytes = 0;
+  const float *scale = nullptr, *zero = nullptr;
 };
 
 using FeedbackRows = void (*)(const FeedbackArgs& args);
 
 /// n values as floats, exactly as Encoding::decode gives them.
 using DecodeValues = void (*)(const uint8_t* in, float* out, int64_t n);
+/// The same of a row of a grouped encoding.
+using DecodeGroups = void (*)(const GroupShape& groups, const uint8_t* row, int64_t columns, float* out);
 
 /// Adds what one row of n weights lost on becoming `rounded`. importance: n numbers, or null for 1. Weights
 /// or results that are not finite are counted, not summed.
@@ -74,21 +86,28 @@ struct FactorSteps {
 };
 
 struct SearchTable {
-  // By position in AllEncodings. Float encodings have nothing to search: all of these convert.
-  std::array<SearchRows, AllEncodings::kCount> nearest{};
-  std::array<SearchRows, AllEncodings::kCount> search{};
-  std::array<SearchRows, AllEncodings::kCount> half_quadratic{};
-  std::array<DecodeValues, AllEncodings::kCount> decode{};
+  // By Encoding::kind. Float encodings have nothing to search: all of these convert.
+  std::array<SearchRows, kKinds> nearest{};
+  std::array<SearchRows, kKinds> search{};
+  std::array<SearchRows, kKinds> half_quadratic{};   ///< null where codes name vectors
+  std::array<DecodeValues, kKinds> decode{};         ///< null for grouped encodings
+  std::array<DecodeGroups, kKinds> decode_groups{};  ///< null for others
+  /// Memory that rounding rows of so many columns needs; null: none.
+  std::array<int64_t (*)(int64_t columns), kKinds> search_scratch{};
   /// Error feedback, and how much memory it needs for so many columns; null for float encodings.
-  std::array<FeedbackRows, AllEncodings::kCount> feedback{};
-  std::array<int64_t (*)(int64_t columns), AllEncodings::kCount> feedback_scratch{};
+  std::array<FeedbackRows, kKinds> feedback{};
+  std::array<int64_t (*)(int64_t columns), kKinds> feedback_scratch{};
   MeasureRow measure = nullptr;
   MeasureRow measure_floats = nullptr;  ///< also counts underflows
   FactorSteps factor;
 };
 
 /// Where an encoding that carat decodes stands in those arrays.
-size_t search_position(const Encoding& encoding);
+inline size_t search_position(const Encoding& encoding) { return encoding.kind; }
+
+/// Exact values of rows in any encoding that carat decodes, with the table's functions.
+void decode_rows(const SearchTable& table, const Encoding& encoding, const uint8_t* in, int64_t rows,
+                 int64_t columns, float* out);
 
 /// The table of an instruction set that this processor has.
 const SearchTable& search_table(Isa isa);
@@ -96,12 +115,18 @@ const SearchTable& search_table(Isa isa);
 // Each is defined in kernels/<isa>/search.cc.
 namespace portable {
 const SearchTable& search_functions();
-}
+void add_grouped_functions(SearchTable& table);
+void add_codebook_functions(SearchTable& table);
+}  // namespace portable
 namespace avx2 {
 const SearchTable& search_functions();
-}
+void add_grouped_functions(SearchTable& table);
+void add_codebook_functions(SearchTable& table);
+}  // namespace avx2
 namespace avx512 {
 const SearchTable& search_functions();
-}
+void add_grouped_functions(SearchTable& table);
+void add_codebook_functions(SearchTable& table);
+}  // namespace avx512
 
 }  // namespace carat

@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "encodings/codebook_testing.h"
 #include "kernels/kernel_table.h"
 
 namespace carat {
@@ -13,10 +14,13 @@ namespace carat {
 /// A table to test AVX-VNNI with on processors that have its operations otherwise, or null
 /// (avx_vnni/twin_test.cc).
 const KernelTable* avx_vnni_twin();
+/// AVX-512's table as it is on processors without vdpbf16ps, or null (avx512/bf16_twin_test.cc).
+const KernelTable* avx512_without_bf16();
 
 inline std::vector<const KernelTable*> all_tables() {
   std::vector<const KernelTable*> tables;
   if (const KernelTable* twin = avx_vnni_twin()) tables.push_back(twin);
+  if (const KernelTable* twin = avx512_without_bf16()) tables.push_back(twin);
   for (Isa isa : available_isas())
     if (const KernelTable* t = kernel_table(isa)) tables.push_back(t);
   return tables;
@@ -54,14 +58,19 @@ std::vector<uint8_t> random_weights(int64_t rows, int64_t columns, uint64_t seed
       const auto parameter = [&] { return float_to_f16(static_cast<float>(below(2001) - 1000) * 1e-4f); };
       p.d = parameter();
       if constexpr (E::kOffset != Offset::none) p.m = parameter();
-      for (auto& s : p.scale) {
-        if constexpr (E::kTwoLevel)
-          s = static_cast<int8_t>(E::kScaleLow + below(E::kScaleHigh - E::kScaleLow + 1));
+      if constexpr (E::kAtom > 1) {
+        randomise_atoms<E>(p, below);
+      } else {
+        for (auto& s : p.scale) {
+          if constexpr (E::kTwoLevel)
+            s = static_cast<int8_t>(E::kScaleLow + below(E::kScaleHigh - E::kScaleLow + 1));
+        }
+        for (auto& t : p.min) {
+          if constexpr (E::kOffset == Offset::subtracted) t = static_cast<uint8_t>(below(E::kMinHigh + 1));
+        }
+        for (auto& o : p.own) o = static_cast<uint8_t>((E::kLeaves == 1 ? 100 : 1) + below(40));
+        for (auto& c : p.code) c = static_cast<uint8_t>(below(E::kCodes));
       }
-      for (auto& t : p.min) {
-        if constexpr (E::kOffset == Offset::subtracted) t = static_cast<uint8_t>(below(E::kMinHigh + 1));
-      }
-      for (auto& c : p.code) c = static_cast<uint8_t>(below(E::kCodes));
       E::pack(p, *reinterpret_cast<Block*>(&bytes[at]));
     }
   }

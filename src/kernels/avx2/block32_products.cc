@@ -10,6 +10,8 @@ CARAT_BEGIN_AVX2
 #include "kernels/generic/quantized_product.h"
 //
 #include "kernels/generic/unpack_block32.h"
+//
+#include "kernels/generic/unpack_e2m1.h"
 CARAT_END_TARGET
 
 namespace carat::avx2 {

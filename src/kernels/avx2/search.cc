@@ -5,31 +5,7 @@
 #if defined(__x86_64__)
 CARAT_BEGIN_AVX2
 
-namespace carat {
-namespace {
-constexpr int kSearchLanes = 8;
-}
-}  // namespace carat
-
-#include "kernels/generic/search_vectors.h"
-
-namespace carat {
-namespace {
-
-CARAT_LANES F lower(F a, F b) { return _mm256_min_ps(a, b); }
-CARAT_LANES F higher(F a, F b) { return _mm256_max_ps(a, b); }
-CARAT_LANES H lower(H a, H b) { return (H)_mm256_min_epi16((__m256i)a, (__m256i)b); }
-CARAT_LANES H higher(H a, H b) { return (H)_mm256_max_epi16((__m256i)a, (__m256i)b); }
-/// Whether a comparison holds in any lane.
-CARAT_LANES bool any(I mask) { return _mm256_movemask_ps((__m256)mask) != 0; }
-CARAT_LANES H multiply_high(H a, H b) { return (H)_mm256_mulhrs_epi16((__m256i)a, (__m256i)b); }
-CARAT_LANES I add_products(I sum, H a, H b) { return sum + (I)_mm256_madd_epi16((__m256i)a, (__m256i)b); }
-/// a b + c, rounded once.
-CARAT_LANES F fused(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
-CARAT_LANES G fused(G a, G b, G c) { return _mm256_fmadd_pd(a, b, c); }
-
-}  // namespace
-}  // namespace carat
+#include "kernels/avx2/lanes.h"
 
 // Each builds on those before it.
 // clang-format off
@@ -38,6 +14,7 @@ CARAT_LANES G fused(G a, G b, G c) { return _mm256_fmadd_pd(a, b, c); }
 #include "kernels/generic/search_sums.h"
 #include "kernels/generic/search_grids.h"
 #include "kernels/generic/search_fit.h"
+#include "kernels/generic/own_scales.h"
 #include "kernels/generic/search_block.h"
 #include "kernels/generic/search_floats.h"
 #include "kernels/generic/search_measure.h"
@@ -52,7 +29,12 @@ CARAT_LANES G fused(G a, G b, G c) { return _mm256_fmadd_pd(a, b, c); }
 namespace carat::avx2 {
 
 const SearchTable& search_functions() {
-  static const SearchTable table = make_search_table(AllEncodings{});
+  static const SearchTable table = [] {
+    SearchTable t = make_search_table(AllEncodings{});
+    add_grouped_functions(t);
+    add_codebook_functions(t);
+    return t;
+  }();
   return table;
 }
 

@@ -7,11 +7,15 @@ CARAT_BEGIN_AVX512
 //
 #include "kernels/generic/quantized_panel.h"
 //
+#include "kernels/avx512/along_rows.h"
+//
 #include "kernels/avx512/rows_q6_k.h"
 //
 #include "kernels/generic/quantized_product.h"
 //
 #include "kernels/generic/unpack_block256.h"
+//
+#include "kernels/generic/unpack_ternary.h"
 CARAT_END_TARGET
 
 namespace carat::avx512 {

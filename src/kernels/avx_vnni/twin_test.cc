@@ -22,6 +22,7 @@ CARAT_END_TARGET
 
 namespace carat {
 
+void add_grouped_twin(KernelTable& table);  // grouped_twin_test.cc
 const KernelTable* avx_vnni_twin();  // testing.h, whose inline functions have no place in such an object
 
 const KernelTable* avx_vnni_twin() {
@@ -32,6 +33,7 @@ const KernelTable* avx_vnni_twin() {
     t.isa = Isa::avx_vnni;
     set_products<AvxVnniSimd, 32>(t, EncodingList<Q4_0, Q5_1, Q8_0, IQ4_NL>{});
     set_products<AvxVnniSimd, 256>(t, EncodingList<Q2_K, Q4_K, Q6_K, IQ4_XS>{});
+    add_grouped_twin(t);
     return t;
   }();
   return &table;

@@ -68,12 +68,15 @@ struct Attention {
   }
 
   /// Turns a span's scores into weights.
-  static void softmax(float* scores, float scale, Range seen, float& maximum, float& sum) {
+  static void softmax(float* scores, const AttentionArgs& args, Range seen, float& maximum, float& sum) {
     const F none = S::set(-__builtin_inff());
     const int64_t begin = seen.lo / 16 * 16;
+    const float cap = args.softcap, twice_inverse = cap > 0.0f ? 2.0f / cap : 0.0f;
     F top = none;
     for (int64_t i = begin; i < seen.hi; i += 16) {
-      const F s = S::keep_range(S::mul(S::load(scores + i), S::set(scale)), seen.lo - i, seen.hi - i, none);
+      const F scaled = S::mul(S::load(scores + i), S::set(args.scale));
+      const F score = cap > 0.0f ? Elementwise<S>::capped(scaled, cap, twice_inverse) : scaled;
+      const F s = S::keep_range(score, seen.lo - i, seen.hi - i, none);
       S::store(s, scores + i);
       top = S::max(top, s);
     }
@@ -114,7 +117,7 @@ struct Attention {
       const Range seen = r.seen(t).within(span, kSpan);
       if (seen.empty()) continue;
       for (int64_t i = t * r.group; i < (t + 1) * r.group; ++i) {
-        softmax(r.scores + i * kSpan, r.args.scale, seen, r.part.maximum[i], r.part.sum[i]);
+        softmax(r.scores + i * kSpan, r.args, seen, r.part.maximum[i], r.part.sum[i]);
         for (int64_t c = 0; c < r.channels; c += 16) S::store(S::zero(), r.part.out + i * r.channels + c);
       }
     }
@@ -183,10 +186,22 @@ struct Attention {
     return (token * item.args->heads + head) * item.args->format.head_dim;
   }
 
+  /// A sink is a position more, whose weight counts and whose value is zero.
+  static void join_sink(const AttentionPart& total, int64_t row, float sink, int64_t channels) {
+    const float before = total.maximum[row], raised = before > sink ? before : sink;
+    const F keep = Elementwise<S>::exp(S::set(before - raised));
+    const F weight = Elementwise<S>::exp(S::set(sink - raised));
+    total.sum[row] = first_lane(S::mul_add(S::set(total.sum[row]), keep, weight));
+    float* out = total.out + row * channels;
+    for (int64_t c = 0; c < channels; c += 16) S::store(S::mul(S::load(out + c), keep), out + c);
+  }
+
   static void write_out(const AttentionItem& item, const AttentionPart& total) {
     const int64_t head_dim = item.args->format.head_dim, channels = item.args->format.channels();
+    const int64_t group = item.args->group();
     for (int64_t i = 0; i < item.rows(); ++i) {
       float* to = item.args->out + row_offset(item, i);
+      if (item.args->sinks) join_sink(total, i, item.args->sinks[item.kv_head * group + i % group], channels);
       const F sum = S::set(total.sum[i]);
       for (int64_t d = 0; d < head_dim; d += 16)
         S::store_n(S::div(S::load(total.out + i * channels + d), sum), to + d, head_dim - d);

@@ -100,6 +100,25 @@ struct Elementwise {
       S::store_n(S::mul(S::mul(S::load_n(x + i, n - i), factor), S::load_n(gain + i, n - i)), out + i, n - i);
   }
 
+  static void layer_norm(const float* x, const float* gain, const float* bias, float epsilon, int64_t n,
+                         float* out) {
+    F sums = S::zero();
+    for (int64_t i = 0; i < n; i += 16) sums = S::add(sums, S::load_n(x + i, n - i));
+    const F mean = S::set(S::sum_of_lanes(sums) / static_cast<float>(n));
+    F squares = S::zero();
+    for (int64_t i = 0; i < n; i += 16) {
+      const F v = S::keep_range(S::sub(S::load_n(x + i, n - i), mean), 0, n - i, S::zero());
+      squares = S::mul_add(v, v, squares);
+    }
+    const float variance = S::sum_of_lanes(squares) / static_cast<float>(n);
+    const F factor = S::set(1.0f / __builtin_sqrtf(variance + epsilon));
+    for (int64_t i = 0; i < n; i += 16) {
+      const F scaled =
+          S::mul(S::mul(S::sub(S::load_n(x + i, n - i), mean), factor), S::load_n(gain + i, n - i));
+      S::store_n(bias ? S::add(scaled, S::load_n(bias + i, n - i)) : scaled, out + i, n - i);
+    }
+  }
+
   static CARAT_ALWAYS_INLINE void rotate(F& a, F& b, F cos, F sin) {
     const F a_sin = S::mul(a, sin);
     const F b_sin = S::sub(S::zero(), S::mul(b, sin));
@@ -139,6 +158,30 @@ struct Elementwise {
       const F denominator = S::add(S::set(1.0f), exp(S::sub(S::zero(), g)));
       S::store_n(S::mul(S::div(g, denominator), S::load_n(up + i, n - i)), gate + i, n - i);
     }
+  }
+
+  static CARAT_ALWAYS_INLINE F gelu_of(F x) {
+    // -2 sqrt(2 / pi) (x + 0.044715 x^3)
+    const F cubic = S::mul_add(S::mul(x, x), S::set(-0.0713548163f), S::set(-1.59576912f));
+    return S::div(x, S::add(S::set(1.0f), exp(S::mul(cubic, x))));
+  }
+  static void gelu_mul(float* gate, const float* up, int64_t n) {
+    for (int64_t i = 0; i < n; i += 16)
+      S::store_n(S::mul(gelu_of(S::load_n(gate + i, n - i)), S::load_n(up + i, n - i)), gate + i, n - i);
+  }
+  static void gelu(float* x, int64_t n) {
+    for (int64_t i = 0; i < n; i += 16) S::store_n(gelu_of(S::load_n(x + i, n - i)), x + i, n - i);
+  }
+
+  /// cap * tanh(x / cap) as cap - 2 cap / (e^(2 x / cap) + 1); twice_inverse is 2 / cap.
+  static CARAT_ALWAYS_INLINE F capped(F x, float cap, float twice_inverse) {
+    const F denominator = S::add(exp(S::mul(x, S::set(twice_inverse))), S::set(1.0f));
+    return S::sub(S::set(cap), S::div(S::set(2.0f * cap), denominator));
+  }
+  static void softcap(float* x, float cap, int64_t n) {
+    const float twice_inverse = 2.0f / cap;
+    for (int64_t i = 0; i < n; i += 16)
+      S::store_n(capped(S::load_n(x + i, n - i), cap, twice_inverse), x + i, n - i);
   }
 
   static void add(float* x, const float* y, int64_t n) {
@@ -193,8 +236,12 @@ struct Elementwise {
     table.round_activations = &round_activations;
     table.round_trip = &round_trip;
     table.rms_norm = &rms_norm;
+    table.layer_norm = &layer_norm;
     table.rope = &rope;
     table.silu_mul = &silu_mul;
+    table.gelu_mul = &gelu_mul;
+    table.gelu = &gelu;
+    table.softcap = &softcap;
     table.add = &add;
     table.log_sum_exp = &log_sum_exp;
     table.weighted_difference = &weighted_difference;

@@ -64,9 +64,9 @@ inline const float* feedback_slice(const float* slices, int64_t position) {
 
 /// Adds to compensated columns [first, first + count) of two strips what the errors [begin, end) cost them;
 /// by position, those of `first` being the panel's column first - panel.
-template <class E>
-CARAT_LANES void take_up(const FeedbackArgs& args, const FeedbackState<E>& s, int strip, int64_t panel,
-                         int64_t first, int64_t count, int64_t begin, int64_t end) {
+template <class State>
+CARAT_LANES void take_up(const FeedbackArgs& args, const State& s, int strip, int64_t panel, int64_t first,
+                         int64_t count, int64_t begin, int64_t end) {
   const auto* errors0 = reinterpret_cast<const float*>(s.x[strip] + begin);
   const auto* errors1 = reinterpret_cast<const float*>(s.x[strip + 1] + begin);
   for (int64_t k = first; k < first + count; k += kProductColumns) {
@@ -205,10 +205,10 @@ void feedback_rows_as(const FeedbackArgs& args) {
       std::memcpy(s.compensated[strip], s.x[strip] + panel, static_cast<size_t>(end - panel) * sizeof(F));
     for (int64_t begin = 0; begin < panel; begin += kErrorChunk)
       for (int strip = 0; strip < strips; strip += 2)
-        take_up<E>(args, s, strip, panel, panel, end - panel, begin, begin + kErrorChunk);
+        take_up(args, s, strip, panel, panel, end - panel, begin, begin + kErrorChunk);
     for (int strip = 0; strip < strips; strip += 2)
       for (int64_t first = panel; first < end; first += E::kLeaf) {
-        take_up<E>(args, s, strip, panel, first, E::kLeaf, panel, first);
+        take_up(args, s, strip, panel, first, E::kLeaf, panel, first);
         for (int of = strip; of < strip + 2; ++of) {
           if (!args.order || args.grouped) {
             const int64_t column = args.order ? args.order[first] : first,

@@ -163,8 +163,7 @@ struct FloatProductOf {
       const uint8_t* row = w.data + r * w.row_bytes;
       uint8_t* to = s.rows + r * kCopyStride;
       if constexpr (kDecode)
-        w.encoding->decode(row + column / w.encoding->block * w.encoding->block_bytes,
-                           reinterpret_cast<float*>(to), columns);
+        w.encoding->decode_part(*w.encoding, row, w.columns, column, columns, reinterpret_cast<float*>(to));
       else
         __builtin_memcpy(to, row + column * Load::kBytes, static_cast<size_t>(columns * Load::kBytes));
     }
@@ -238,12 +237,9 @@ template <class S>
 struct FloatProducts {
   static constexpr void add_to(KernelTable& table) {
     for (FloatProduct& product : table.exact) product = &FloatProductOf<S, LoadF32>::template run_many<true>;
-    table.exact[std::integral_constant<size_t, AllEncodings::index_of<F32>()>::value] =
-        &FloatProductOf<S, LoadF32>::run;
-    table.exact[std::integral_constant<size_t, AllEncodings::index_of<F16>()>::value] =
-        &FloatProductOf<S, LoadF16>::run;
-    table.exact[std::integral_constant<size_t, AllEncodings::index_of<BF16>()>::value] =
-        &FloatProductOf<S, LoadBF16>::run;
+    table.exact[std::integral_constant<size_t, kind_of<F32>()>::value] = &FloatProductOf<S, LoadF32>::run;
+    table.exact[std::integral_constant<size_t, kind_of<F16>()>::value] = &FloatProductOf<S, LoadF16>::run;
+    table.exact[std::integral_constant<size_t, kind_of<BF16>()>::value] = &FloatProductOf<S, LoadBF16>::run;
   }
 };
 

@@ -69,7 +69,34 @@ template <class E>
 CARAT_LANES Solution<E> half_quadratic_solution(const Strip<E, true>& s) {
   LeafFit fits[E::kLeaves];
   for (int i = 0; i < E::kLeaves; ++i) fits[i] = half_quadratic_fit<E>(s.x + i * E::kLeaf);
-  return stored_solution<E>(fits);
+  if constexpr (kSharedScale<E>) {
+    F sum{};
+    for (const LeafFit& fit : fits) sum += magnitude(fit.scale);
+    for (LeafFit& fit : fits) fit.scale = sum / static_cast<float>(E::kLeaves);
+  }
+  Solution<E> p = stored_solution<E>(fits);
+  if constexpr (E::kOwnScales) {
+    // Such scales lie far apart: which of those beside the fit is best is seen by trying them.
+    for (int i = 0; i < E::kLeaves; ++i) {
+      using Scales = OwnScales<typename E::OwnScale>;
+      const F* x = s.x + i * E::kLeaf;
+      const F fitted = p.scale[i];
+      F best = splat(std::numeric_limits<float>::infinity());
+      const auto consider = [&](F scale) __attribute__((always_inline)) {
+        const F inverse = ratio(splat(1), scale);
+        F error{};
+        for (int j = 0; j < E::kLeaf; ++j)
+          error += magnitude(x[j] - scale * nearest_level<E>(x[j] * inverse));
+        p.scale[i] = error < best ? scale : p.scale[i];
+        best = error < best ? error : best;
+      };
+      consider(fitted);
+      consider(Scales::nearest(magnitude(signed_peak<E>(x))));
+      consider(Scales::stepped(fitted, 1));
+      consider(Scales::stepped(fitted, -1));
+    }
+  }
+  return p;
 }
 
 }  // namespace

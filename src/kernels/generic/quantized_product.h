@@ -2,18 +2,19 @@
 // E.
 //
 // Sixteen output rows lie side by side in the lanes, and columns are taken in tiles of 256. For many tokens a
-// tile is unpacked into a panel (codes of 4 columns per lane, one scale and offset per leaf and lane)
-// that stays in the first-level cache and meets all of them. For one token the same unpacking feeds the dot
-// products from registers, since storing the panel would cost more than the product (run_one). Both add up
-// in the same order. Panels that cover whole rows were rejected, and so was a kernel for single tokens that
+// tile is unpacked into a panel (codes of 4 columns per lane, one scale and offset per leaf and lane) that
+// stays in the first-level cache and meets all of them. For one token the same unpacking feeds the dot
+// products from registers, since storing the panel would cost more than the product (run_one). Both add up in
+// the same order. Panels that cover whole rows were rejected, and so was a kernel for single tokens that
 // works along the columns, for all but one encoding: it saves few instructions (what it gains by not
 // transposing codes it pays in sums over lanes) and, where leaves have float scales, would need a second
 // order.
 //
-// The order, per output (docs/numerics.md). Encodings with one level of scales, for each 32 columns in order:
+// The order, per output (docs/numerics.md). Encodings with one level of scales, for each leaf in order:
 //   p = scale * (exact integer sum),  then p = fma(sum of codes of a, offset, p) if there are offsets
 //   y = fma(p, activation scale, y)
-// Encodings whose leaves have integer scales s (and t), for each group of activations (256 or 32 columns):
+// where leaves with a zero point have it in the integer sum, over (q - zero) * a. Encodings whose leaves have
+// integer scales s (and t), for each group of activations (256 or 32 columns):
 //   p = d * (exact integer sum of s * leaf sums),  then p = fma(exact integer sum of t * sums of a, -m, p)
 //   y = fma(p, activation scale, y)
 //
@@ -40,6 +41,13 @@ struct QuantizedProductOf {
   };
 
   using Tile = Unpack<S, E>;
+  using Parameters = GroupParameters<S, E>;
+  static CARAT_ALWAYS_INLINE Tile tile_at(const SixteenRows& rows, [[maybe_unused]] const Parameters& p) {
+    if constexpr (E::kGrouped)
+      return Tile(rows, p);
+    else
+      return Tile(rows);
+  }
   static constexpr int kGroups = int{kTileColumns} / Tile::kGroup;
   static constexpr int kGroupLeaves = Tile::kGroup / E::kLeaf;
 
@@ -85,8 +93,9 @@ struct QuantizedProductOf {
   static CARAT_ALWAYS_INLINE void store(F x, float* p) { S::store(x, p); }
   static CARAT_ALWAYS_INLINE void store(I x, int32_t* p) { S::store_i(x, p); }
 
-  static void unpack_tile(const SixteenRows& rows, int64_t at, const uint8_t* next_panel, Panel<E>& panel) {
-    Tile tile(rows + at);
+  static void unpack_tile(const SixteenRows& rows, int64_t at, const uint8_t* next_panel,
+                          const Parameters& parameters, Panel<E>& panel) {
+    Tile tile = tile_at(rows + at, parameters);
     const uint8_t* next = next_panel + 2 * at;
     unrolled<kGroups>([&](auto g) CARAT_INLINE_LAMBDA {
       tile.template codes<g>(PanelSink<g>{panel.codes + g * Tile::kGroup * kPanelRows, {rows, next}, tile});
@@ -167,15 +176,17 @@ struct QuantizedProductOf {
   /// tile's first column. kNarrow: activations are rounded in groups of 32, not 256.
   template <bool kNarrow>
   static CARAT_ALWAYS_INLINE F multiply_one(const SixteenRows& rows, int64_t at, const uint8_t* next_panel,
-                                            const int8_t* a, const float* scales, const Term* terms, F y) {
-    Tile tile(rows + at);
+                                            const Parameters& parameters, const int8_t* a,
+                                            const float* scales, const Term* terms, F y) {
+    Tile tile = tile_at(rows + at, parameters);
     const uint8_t* next = next_panel + 2 * at;
     [[maybe_unused]] I totals[4];  // by half the raise
     unrolled<4>([&](auto i) CARAT_INLINE_LAMBDA { totals[i] = S::set_i(0); });
     unrolled<kGroups>([&](auto g) CARAT_INLINE_LAMBDA {
       DotSink<g> sink{a + g * Tile::kGroup, {rows, next}, {}, {}};
       unrolled<kGroupLeaves>([&](auto l) CARAT_INLINE_LAMBDA {
-        sink.dot[l] = S::dot_start(Facts::kZero != 0 ? static_cast<int32_t>(terms[g * kGroupLeaves + l]) : 0);
+        sink.dot[l] =
+            S::dot_start(Facts::kStart != 0 ? static_cast<int32_t>(terms[g * kGroupLeaves + l]) : 0);
         sink.raised[l] = S::dot_start(0);
       });
       tile.template codes<g>(sink);
@@ -208,14 +219,20 @@ struct QuantizedProductOf {
             unrolled<4>([&](auto i) CARAT_INLINE_LAMBDA { totals[i] = S::set_i(0); });
           }
         } else {
-          F part = S::mul(S::convert(sum), tile.template scale<leaf>());
-          if constexpr (Facts::kHasOffset)
-            part = S::mul_add(S::set(terms[leaf]), tile.template offset<leaf>(), part);
-          y = S::mul_add(part, S::set(scales[leaf]), y);
+          const F part = leaf_part<S, E>(sum, tile.template scale<leaf>(), offset_of<leaf>(tile),
+                                         [&]() CARAT_INLINE_LAMBDA { return terms[leaf]; });
+          y = S::mul_add(part, S::set(scales[leaf * E::kLeaf / 32]), y);
         }
       });
     });
     return y;
+  }
+  template <int leaf>
+  static CARAT_ALWAYS_INLINE F offset_of(const Tile& tile) {
+    if constexpr (Facts::kHasOffset)
+      return tile.template offset<leaf>();
+    else
+      return S::zero();
   }
   static CARAT_ALWAYS_INLINE F negative_m_of(const Tile& tile) {
     if constexpr (Facts::kHasOffset)
@@ -267,7 +284,7 @@ struct QuantizedProductOf {
     typename S::Dot dot[T];
     CARAT_UNROLL
     for (int t = 0; t < T; ++t)
-      dot[t] = S::dot_start(Facts::kZero != 0 ? static_cast<int32_t>(terms[16 * t]) : 0);
+      dot[t] = S::dot_start(Facts::kStart != 0 ? static_cast<int32_t>(terms[16 * t]) : 0);
     add_products<E::kLeaf, T>(codes, a, dot);
     CARAT_UNROLL
     for (int t = 0; t < T; ++t) sums[t] = S::dot_sum(dot[t]);
@@ -347,20 +364,20 @@ struct QuantizedProductOf {
       F y[T];
       CARAT_UNROLL
       for (int t = 0; t < T; ++t) y[t] = S::load(sums + 16 * t);
-      for (int64_t leaf = 0; leaf < columns / 32; ++leaf) {
+      for (int64_t leaf = 0; leaf < columns / E::kLeaf; ++leaf) {
         I dot[T];
-        leaf_sums<T>(panel.codes + leaf * 32 * kPanelRows, a + leaf * 32, terms + leaf, dot);
+        leaf_sums<T>(panel.codes + leaf * E::kLeaf * kPanelRows, a + leaf * E::kLeaf, terms + leaf, dot);
+        const int64_t of_32 = leaf * E::kLeaf / 32;
         const F scale = S::load(panel.scale + kPanelRows * leaf);
+        F offset = S::zero();
+        if constexpr (Facts::kHasOffset) offset = S::load(panel.offset + kPanelRows * leaf);
         F p[T];
         CARAT_UNROLL
-        for (int t = 0; t < T; ++t) p[t] = S::mul(S::convert(dot[t]), scale);
-        if constexpr (Facts::kHasOffset) {
-          const F offset = S::load(panel.offset + kPanelRows * leaf);
-          CARAT_UNROLL
-          for (int t = 0; t < T; ++t) p[t] = S::mul_add(S::set(terms[16 * t + leaf]), offset, p[t]);
-        }
+        for (int t = 0; t < T; ++t)
+          p[t] = leaf_part<S, E>(dot[t], scale, offset,
+                                 [&]() CARAT_INLINE_LAMBDA { return terms[16 * t + leaf]; });
         CARAT_UNROLL
-        for (int t = 0; t < T; ++t) y[t] = S::mul_add(p[t], S::set(scales[t * scale_stride + leaf]), y[t]);
+        for (int t = 0; t < T; ++t) y[t] = S::mul_add(p[t], S::set(scales[t * scale_stride + of_32]), y[t]);
       }
       CARAT_UNROLL
       for (int t = 0; t < T; ++t) S::store(y[t], sums + 16 * t);
@@ -385,26 +402,31 @@ struct QuantizedProductOf {
   static constexpr int64_t bytes_of(int64_t columns) { return columns / E::kBlock * kBlockBytes; }
 
   /// Of an incomplete panel or tile: a copy padded with zeros.
-  static void unpack_copy(const WeightRows& w, int64_t column, int64_t columns, Working& s) {
+  static void unpack_copy(const WeightRows& w, int64_t column, int64_t columns, const Parameters& parameters,
+                          Working& s) {
+    const uint8_t* codes = w.data + w.groups.codes_at + bytes_of(column);
     __builtin_memset(s.rows, 0, sizeof s.rows);
     for (int r = 0; r < w.rows; ++r)
-      __builtin_memcpy(s.rows + r * kTileBytes, w.data + r * w.row_bytes + bytes_of(column),
+      __builtin_memcpy(s.rows + r * kTileBytes, codes + r * w.row_bytes,
                        static_cast<size_t>(bytes_of(columns)));
-    unpack_tile(SixteenRows(s.rows, kTileBytes), 0, s.rows, s.panel);
+    unpack_tile(SixteenRows(s.rows, kTileBytes), 0, s.rows, parameters, s.panel);
   }
 
   static void run_many(const WeightRows& w, const RoundedActivations& a, float* y, int64_t y_stride) {
     Working s;
-    const SixteenRows rows(w.data, w.row_bytes);
+    const int64_t before = w.groups.codes_at;
+    const SixteenRows rows(w.data + before, w.row_bytes);
     for (int64_t token = 0; token < a.tokens; token += kTokenBlock) {
       const int64_t n = a.tokens - token < kTokenBlock ? a.tokens - token : kTokenBlock;
       for (int64_t t = 0; t < n; ++t) S::store(S::zero(), s.sums + 16 * t);
+      Parameters parameters(w);
       for (int64_t column = 0; column < w.columns; column += kTileColumns) {
         const int64_t columns = w.columns - column < kTileColumns ? w.columns - column : kTileColumns;
+        parameters.reach(column);
         if (w.rows == kPanelRows && columns == kTileColumns)
-          unpack_tile(rows, bytes_of(column), w.next, s.panel);
+          unpack_tile(rows, bytes_of(column), w.next + before, parameters, s.panel);
         else
-          unpack_copy(w, column, columns, s);
+          unpack_copy(w, column, columns, parameters, s);
         if constexpr (Facts::kHasTerms) leaf_terms(a, column, token, n, s.terms);
         multiply_all<S::kTokens>(s.panel, columns, a, token, column, 0, n, s.terms, s.sums);
       }
@@ -416,19 +438,23 @@ struct QuantizedProductOf {
   template <bool kNarrow>
   static void run_one(const WeightRows& w, const RoundedActivations& a, float* y) {
     Working s;
-    const SixteenRows rows(w.data, w.row_bytes);
+    const int64_t before = w.groups.codes_at;
+    const SixteenRows rows(w.data + before, w.row_bytes);
+    Parameters parameters(w);
     F sum = S::zero();
     const int64_t whole = w.rows == kPanelRows ? w.columns / kTileColumns * kTileColumns : 0;
     for (int64_t column = 0; column < whole; column += kTileColumns) {
       if constexpr (Facts::kHasTerms) leaf_terms(a, column, 0, 1, s.terms);
-      sum = multiply_one<kNarrow>(rows, bytes_of(column), w.next,
+      parameters.reach(column);
+      sum = multiply_one<kNarrow>(rows, bytes_of(column), w.next + before, parameters,
                                   a.codes + column / kTileColumns * kTileColumns, a.scales + column / 32,
                                   s.terms, sum);
     }
     S::store(sum, s.sums);
     for (int64_t column = whole; column < w.columns; column += kTileColumns) {
       const int64_t columns = w.columns - column < kTileColumns ? w.columns - column : kTileColumns;
-      unpack_copy(w, column, columns, s);
+      parameters.reach(column);
+      unpack_copy(w, column, columns, parameters, s);
       if constexpr (Facts::kHasTerms) leaf_terms(a, column, 0, 1, s.terms);
       multiply<1>(s.panel, columns, a, a.codes + column / kTileColumns * kTileColumns, a.scales + column / 32,
                   s.terms, s.sums);
@@ -456,14 +482,14 @@ concept Unpackable = requires {
   sizeof(Unpack<S, E>);
 };
 
-/// Enters the product of E into a table, if its blocks have kBlock columns and there is a way to unpack them.
+/// Enters the product of E into a table, if its blocks have 256 columns as kBlock says, or less than that,
+/// and there is a way to unpack them.
 template <class S, int kBlock, class E>
 constexpr void set_product(KernelTable& table) {
-  if constexpr (!E::kFloat && E::kBlock == kBlock) {
+  if constexpr (!E::kFloat && (E::kBlock == 256) == (kBlock == 256)) {
     // Constants, lest an unoptimised build emits index_of from inside the region.
     if constexpr (Unpackable<S, E>)
-      table.quantized[std::integral_constant<size_t, AllEncodings::index_of<E>()>::value] =
-          &QuantizedProductOf<S, E>::run;
+      table.quantized[std::integral_constant<size_t, kind_of<E>()>::value] = &QuantizedProductOf<S, E>::run;
   }
 }
 /// The same for each of a list. What is not entered keeps the portable product.

@@ -6,6 +6,15 @@
 namespace carat {
 namespace {
 
+/// Leaves whose integer scales can be nothing but 1.
+template <class E>
+constexpr bool leaves_share_scale() {
+  if constexpr (E::kTwoLevel) return E::kScaleLow == E::kScaleHigh;
+  return false;
+}
+template <class E>
+inline constexpr bool kSharedScale = leaves_share_scale<E>();
+
 /// One block of kSearchLanes rows: [column][lane] weights and how much their squared errors count.
 template <class E, bool kEven>
 struct Strip {
@@ -18,7 +27,7 @@ CARAT_LANES auto leaf_weights(const Strip<E, kEven>& s, int leaf) {
   return s.w + leaf * E::kLeaf;
 }
 
-/// What is stored besides codes. Integers are kept as floats.
+/// What is stored besides codes. Integers are kept as floats; scales of leaves' own are kept in `scale`.
 template <class E>
 struct Solution {
   F d{}, m{};
@@ -26,7 +35,9 @@ struct Solution {
   F error{};
 
   CARAT_ALWAYS_INLINE F leaf_scale(int i) const {
-    if constexpr (E::kTwoLevel)
+    if constexpr (E::kOwnScales)
+      return scale[i];
+    else if constexpr (E::kTwoLevel)
       return d * scale[i];
     else
       return d;
@@ -107,7 +118,9 @@ CARAT_LANES LeafFit nearest_fit(const F* x) {
 template <class E>
 CARAT_LANES Solution<E> stored_solution(const LeafFit* fits) {
   Solution<E> p;
-  if constexpr (E::kTwoLevel) {
+  if constexpr (E::kOwnScales) {
+    for (int i = 0; i < E::kLeaves; ++i) p.scale[i] = OwnScales<typename E::OwnScale>::rounded(fits[i].scale);
+  } else if constexpr (E::kTwoLevel) {
     constexpr float extreme = E::kScaleLow < 0 ? E::kScaleLow : E::kScaleHigh;
     p.d = round_scale_to_f16(peak_scale<E>(fits) / extreme);
     if constexpr (E::kOffset == Offset::subtracted)
@@ -123,6 +136,12 @@ CARAT_LANES Solution<E> stored_solution(const LeafFit* fits) {
 /// Plain rounding.
 template <class E, bool kEven>
 CARAT_LANES Solution<E> nearest_solution(const Strip<E, kEven>& s) {
+  if constexpr (E::kOwnScales) {
+    Solution<E> p;
+    for (int i = 0; i < E::kLeaves; ++i)
+      p.scale[i] = OwnScales<typename E::OwnScale>::nearest(magnitude(signed_peak<E>(s.x + i * E::kLeaf)));
+    return p;
+  }
   LeafFit fits[E::kLeaves];
   for (int i = 0; i < E::kLeaves; ++i) fits[i] = nearest_fit<E>(s.x + i * E::kLeaf);
   return stored_solution<E>(fits);
@@ -264,8 +283,66 @@ CARAT_LANES Solution<E> two_level_solution(const Leaf<E, kEven>* leaves, const L
   return best;
 }
 
+/// Leaves with scales of their own are searched each for itself: the plain scale, the fitted one as stored,
+/// and what lies beside that.
+template <class E, bool kEven>
+CARAT_LANES Solution<E> own_scales_solution(const Strip<E, kEven>& s) {
+  using Scales = OwnScales<typename E::OwnScale>;
+  Solution<E> p = nearest_solution<E>(s);
+  for (int i = 0; i < E::kLeaves; ++i) {
+    const F* x = s.x + i * E::kLeaf;
+    const auto w = leaf_weights<E>(s, i);
+    F best = leaf_error<E>(x, w, p.scale[i], F{});
+    const auto consider = [&](F scale) __attribute__((always_inline)) {
+      const F error = leaf_error<E>(x, w, scale, F{});
+      p.scale[i] = error < best ? scale : p.scale[i];
+      best = error < best ? error : best;
+    };
+    Leaf<E, kEven> leaf;
+    leaf.set(x, w);
+    const F fitted = Scales::rounded(magnitude(fit_symmetric<E, kEven>(leaf).scale));
+    consider(fitted);
+    F above = fitted, below = fitted;
+    for (int step = 0; step < Scales::kReach; ++step) {
+      above = Scales::stepped(above, 1), below = Scales::stepped(below, -1);
+      consider(above);
+      consider(below);
+    }
+  }
+  return p;
+}
+
+/// The scale that leaves share: the mean of their fits, moved by some factors either way, and fitted again to
+/// the codes that each leads to.
+template <class E, bool kEven>
+CARAT_LANES Solution<E> shared_scale_solution(const Leaf<E, kEven>* leaves, const LeafFit* fits) {
+  F sum{}, weight{};
+  for (int i = 0; i < E::kLeaves; ++i) {
+    sum += fits[i].curvature * magnitude(fits[i].scale);
+    weight += fits[i].curvature;
+  }
+  const F mean = ratio(sum, weight);
+  Solution<E> best;
+  best.error = splat(std::numeric_limits<float>::infinity());
+  for (const float factor : Grid<E, kEven>::shared) {
+    Solution<E> p;
+    Moments sums[E::kLeaves];
+    p.d = round_scale_to_f16(mean * factor);
+    for (F& scale : p.scale) scale = splat(1);
+    improve_leaves<E, kEven>(leaves, 0, p, sums);
+    best.take(p, p.error < best.error);
+    for (int round = 0; round < Grid<E, kEven>::kRounds; ++round) {
+      refit_outer<E, kEven>(leaves, sums, p);
+      improve_leaves<E, kEven>(leaves, 0, p, sums);
+      best.take(p, p.error < best.error);
+    }
+  }
+  return best;
+}
+
 template <class E, bool kEven>
 CARAT_LANES Solution<E> search_solution(const Strip<E, kEven>& s) {
+  if constexpr (E::kOwnScales) return own_scales_solution<E, kEven>(s);
   Leaf<E, kEven> leaves[E::kLeaves];
   LeafFit fits[E::kLeaves];
   for (int i = 0; i < E::kLeaves; ++i) {
@@ -281,7 +358,9 @@ CARAT_LANES Solution<E> search_solution(const Strip<E, kEven>& s) {
     p.error = block_error<E>(s, p);
     best.take(p, p.error < best.error);
   };
-  if constexpr (E::kTwoLevel) {
+  if constexpr (kSharedScale<E>) {
+    consider(shared_scale_solution<E, kEven>(leaves, fits));
+  } else if constexpr (E::kTwoLevel) {
     consider(two_level_solution<E, kEven>(leaves, fits));
   } else {
     Solution<E> p;

@@ -7,11 +7,11 @@ namespace {
 
 template <class E>
 void add_to(SearchTable& table) {
-  constexpr size_t i = AllEncodings::index_of<E>();
+  constexpr size_t i = kind_of<E>();
   table.decode[i] = decode_values<E>;
   if constexpr (E::kFloat) {
     table.nearest[i] = table.search[i] = table.half_quadratic[i] = convert_rows<E>;
-  } else {
+  } else if constexpr (E::kAtom == 1) {
     table.nearest[i] = round_rows<E, Choice::nearest>;
     table.search[i] = search_rows<E>;
     table.half_quadratic[i] = round_rows<E, Choice::half_quadratic>;

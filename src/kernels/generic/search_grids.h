@@ -67,6 +67,27 @@ template <>
 struct UnevenGrid<IQ4_XS> : UnevenGrid<IQ4_NL> {};
 
 template <>
+struct UnevenGrid<MXFP4> : AnyGrid {
+  static constexpr Levels levels[] = {{8, 0.5f, 17}};
+  static constexpr int kRefinements = 1;
+};
+template <>
+struct UnevenGrid<NVFP4> : UnevenGrid<MXFP4> {};
+/// `shared`: factors of the mean scale of the leaves.
+template <>
+struct UnevenGrid<TQ1_0> : AnyGrid {
+  static constexpr Levels levels[] = {{1, 0.15f, 20}};
+  static constexpr float shared[] = {0.75f, 0.9f, 1.0f, 1.12f, 1.3f};
+  static constexpr int kRefinements = 1, kRounds = 4;
+};
+template <>
+struct UnevenGrid<TQ2_0> : AnyGrid {
+  static constexpr Levels levels[] = {{1, 0.2f, 15}, {-1, -0.2f, 10}};
+  static constexpr float shared[] = {0.8f, 1.0f, 1.2f, -0.8f, -1.0f, -1.2f};
+  static constexpr int kRefinements = 1, kRounds = 4;
+};
+
+template <>
 struct UnevenGrid<Q2_K> : AnyGrid {
   static constexpr float ends[] = {-0.2f, 0.2f, 0.6f, 1.0f, 1.4f};
   static constexpr float moves[] = {0.2f, 0.1f};

@@ -6,7 +6,13 @@ namespace carat {
 namespace {
 
 template <class E>
-inline constexpr bool kLinear = !std::is_base_of_v<IQ4_NL, E> && !std::is_same_v<E, IQ4_XS>;
+constexpr bool levels_are_consecutive() {
+  for (int c = 0; c < E::kCodes; ++c)
+    if (E::level(c) != E::level(0) + c) return false;
+  return true;
+}
+template <class E>
+inline constexpr bool kLinear = levels_are_consecutive<E>();
 template <class E>
 inline constexpr float kLowLevel = static_cast<float>(E::level(0));
 template <class E>
@@ -35,7 +41,11 @@ CARAT_LANES I nearest_code(F t) {
   } else {
     I code{};
     CARAT_UNROLL
-    for (int c = 1; c < E::kCodes; ++c) code -= t > 0.5f * static_cast<float>(E::level(c - 1) + E::level(c));
+    for (int c = 1; c < E::kCodes; ++c) {
+      const int below =
+          E::level(c - 1) == E::level(c) ? c - 2 : c - 1;  // of zeros of either sign, the positive
+      code -= t > 0.5f * static_cast<float>(E::level(below) + E::level(below + 1));
+    }
     return code;
   }
 }
@@ -74,6 +84,7 @@ CARAT_LANES F signed_peak(const F* x) {
 
 template <class E>
 CARAT_LANES F nearest_symmetric(const F* x) {
+  if constexpr (kLowLevel<E> == -kHighLevel<E>) return magnitude(signed_peak<E>(x)) / kHighLevel<E>;
   constexpr float level = E::kCodes == 256 ? 127.0f : kLowLevel<E>;
   return signed_peak<E>(x) / level;
 }

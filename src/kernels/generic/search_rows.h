@@ -9,22 +9,27 @@ namespace {
 /// Larger magnitudes saturate every encoding; clamping them keeps sums of squares finite.
 inline constexpr float kLargestWeight = 0x1p36f;
 
-template <class E, bool kEven>
-CARAT_LANES void load_strip(const SearchArgs& args, int64_t row, int64_t column, Strip<E, kEven>& s) {
+/// n columns, a multiple of 32, of a strip of rows.
+CARAT_LANES void load_columns(const SearchArgs& args, int64_t row, int64_t column, int64_t n, F* to) {
   const float* rows[kSearchLanes];
   for (int r = 0; r < kSearchLanes; ++r) {  // lanes past the last row repeat it and are not written
     const int64_t i = row + r < args.rows ? row + r : args.rows - 1;
     rows[r] = args.weights + i * args.columns + column;
   }
-  for (int j = 0; j < E::kBlock; j += kSearchLanes) {
+  for (int64_t j = 0; j < n; j += kSearchLanes) {
     F m[kSearchLanes];
     for (int r = 0; r < kSearchLanes; ++r) std::memcpy(&m[r], rows[r] + j, sizeof(F));
     transpose(m);
     for (int k = 0; k < kSearchLanes; ++k) {
       const F x = m[k] == m[k] ? m[k] : F{};
-      s.x[j + k] = clamp(x, -kLargestWeight, kLargestWeight);
+      to[j + k] = clamp(x, -kLargestWeight, kLargestWeight);
     }
   }
+}
+
+template <class E, bool kEven>
+CARAT_LANES void load_strip(const SearchArgs& args, int64_t row, int64_t column, Strip<E, kEven>& s) {
+  load_columns(args, row, column, E::kBlock, s.x);
 }
 
 template <class E>
@@ -48,6 +53,8 @@ CARAT_LANES void write_block(const Solution<E>& p, int r, const uint8_t* codes, 
   planes.d = float_to_f16(p.d[r]);
   planes.m = E::kOffset == Offset::none ? uint16_t{0} : float_to_f16(p.m[r]);
   for (size_t i = 0; i < planes.scale.size(); ++i) planes.scale[i] = static_cast<int8_t>(p.scale[i][r]);
+  if constexpr (E::kOwnScales)
+    for (size_t i = 0; i < planes.own.size(); ++i) planes.own[i] = E::OwnScale::from_float(p.scale[i][r]);
   for (size_t i = 0; i < planes.min.size(); ++i) planes.min[i] = static_cast<uint8_t>(p.min[i][r]);
   std::memcpy(planes.code.data(), codes, E::kBlock);
   typename E::Block block;

@@ -18,7 +18,7 @@ inline constexpr int kTopLevel = -E::level(0) > E::level(E::kCodes - 1) ? -E::le
                                                                         : E::level(E::kCodes - 1);
 /// Units of a step, where the greatest level is put on the greatest weight, and of a leaf's span.
 template <class E>
-inline constexpr int kStepUnits = kLinear<E> ? 128 : 16;
+inline constexpr int kStepUnits = kTopLevel<E> < 32 || kLinear<E> ? 128 : 16;
 template <class E>
 inline constexpr int kSpanUnits = kStepUnits<E>* kTopLevel<E>;
 /// Scales' inverses are counted in this: a step's units times a step's inverse are 2^15, one level.

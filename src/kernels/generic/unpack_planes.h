@@ -1,5 +1,5 @@
-// Unpacking through an encoding's canonical planes, one row at a time: right for every encoding, and what the
-// portable products use.
+// Unpacking through an encoding's canonical planes, or a grouped encoding's codes, one row at a time: right
+// for every encoding of single columns, and what the portable products use.
 //
 // Included after generic/quantized_product.h.
 
@@ -7,7 +7,7 @@ namespace carat {
 namespace {
 
 template <class S, class E>
-struct Unpack {
+requires(!E::kGrouped && E::kAtom == 1) struct Unpack<S, E> {
   using Facts = CodeFacts<S, E>;
   static constexpr int kGroup = 32;
   static constexpr int raise(int) { return 0; }
@@ -62,6 +62,38 @@ struct Unpack {
   void codes(Sink&& sink) {
     unrolled<kGroup / 4>(
         [&](auto k) { sink.template take<k>(S::load_i(tile.codes + (g * kGroup / 4 + k) * 64)); });
+  }
+};
+
+template <class S, class E>
+requires E::kGrouped struct Unpack<S, E> {
+  static constexpr int kGroup = 32;
+  static constexpr int raise(int) { return 0; }
+  const GroupParameters<S, E>& parameters;
+  alignas(64) uint8_t tile[kTileColumns * kPanelRows];
+
+  Unpack(const SixteenRows& rows, const GroupParameters<S, E>& p) : parameters(p) {
+    for (int row = 0; row < kPanelRows; ++row)
+      for (int b = 0; b < kTileColumns / 32; ++b) {
+        typename E::Codes codes;
+        E::unpack(reinterpret_cast<const typename E::Block*>(rows.row<0>() + row * rows.distance<1>())[b],
+                  codes.data());
+        for (int k = 0; k < 32; ++k)
+          tile[(b * 32 + k) / 4 * 64 + row * 4 + k % 4] =
+              static_cast<uint8_t>(E::level(codes[static_cast<size_t>(k)]) + CodeFacts<S, E>::kZero);
+      }
+  }
+  template <int leaf>
+  auto scale() const {
+    return S::load(parameters.scale[leaf]);
+  }
+  template <int leaf>
+  auto offset() const {
+    return S::load(parameters.offset[leaf]);
+  }
+  template <int g, class Sink>
+  void codes(Sink&& sink) {
+    unrolled<8>([&](auto k) { sink.template take<k>(S::load_i(tile + (g * 8 + k) * 64)); });
   }
 };
 

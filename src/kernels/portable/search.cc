@@ -2,52 +2,7 @@
 
 #include "kernels/generic/prelude.h"
 
-namespace carat {
-namespace {
-constexpr int kSearchLanes = 4;
-}
-}  // namespace carat
-
-#include "kernels/generic/search_vectors.h"
-
-namespace carat {
-namespace {
-
-CARAT_LANES F lower(F a, F b) { return a < b ? a : b; }
-CARAT_LANES F higher(F a, F b) { return a > b ? a : b; }
-CARAT_LANES H lower(H a, H b) { return a < b ? a : b; }
-CARAT_LANES H higher(H a, H b) { return a > b ? a : b; }
-/// Whether a comparison holds in any lane.
-CARAT_LANES bool any(I mask) {
-  int32_t all = 0;
-  for (int i = 0; i < kSearchLanes; ++i) all |= mask[i];
-  return all != 0;
-}
-/// a b / 2^15, rounded to nearest, ties up.
-CARAT_LANES H multiply_high(H a, H b) {
-  H product;
-  for (int i = 0; i < 2 * kSearchLanes; ++i)
-    product[i] = static_cast<int16_t>((int32_t{a[i]} * b[i] + (1 << 14)) >> 15);
-  return product;
-}
-/// Adds the two products of each lane.
-CARAT_LANES I add_products(I sum, H a, H b) {
-  for (int i = 0; i < kSearchLanes; ++i)
-    sum[i] += int32_t{a[2 * i]} * b[2 * i] + int32_t{a[2 * i + 1]} * b[2 * i + 1];
-  return sum;
-}
-/// a b + c, rounded once.
-CARAT_LANES F fused(F a, F b, F c) {
-  for (int i = 0; i < kSearchLanes; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
-  return c;
-}
-CARAT_LANES G fused(G a, G b, G c) {
-  for (int i = 0; i < kSearchLanes / 2; ++i) c[i] = __builtin_fma(a[i], b[i], c[i]);
-  return c;
-}
-
-}  // namespace
-}  // namespace carat
+#include "kernels/portable/lanes.h"
 
 // Each builds on those before it.
 // clang-format off
@@ -56,6 +11,7 @@ CARAT_LANES G fused(G a, G b, G c) {
 #include "kernels/generic/search_sums.h"
 #include "kernels/generic/search_grids.h"
 #include "kernels/generic/search_fit.h"
+#include "kernels/generic/own_scales.h"
 #include "kernels/generic/search_block.h"
 #include "kernels/generic/search_floats.h"
 #include "kernels/generic/search_measure.h"
@@ -70,7 +26,12 @@ CARAT_LANES G fused(G a, G b, G c) {
 namespace carat::portable {
 
 const SearchTable& search_functions() {
-  static const SearchTable table = make_search_table(AllEncodings{});
+  static const SearchTable table = [] {
+    SearchTable t = make_search_table(AllEncodings{});
+    add_grouped_functions(t);
+    add_codebook_functions(t);
+    return t;
+  }();
   return table;
 }
 

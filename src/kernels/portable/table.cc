@@ -13,6 +13,11 @@ void hide(PortableSimd::I& x) { __asm__("" : "+m"(x)); }
 //
 #include "kernels/generic/elementwise.h"
 #include "kernels/generic/float_product.h"
+//
+#include "kernels/generic/bf16_product.h"
+//
+#include "kernels/portable/bf16_pairs.h"
+//
 #include "kernels/generic/quantized_panel.h"
 //
 #include "kernels/generic/quantized_product.h"
@@ -23,6 +28,11 @@ void hide(PortableSimd::I& x) { __asm__("" : "+m"(x)); }
 //
 #include "kernels/generic/attention.h"
 #include "kernels/generic/peaks.h"
+//
+#include "kernels/generic/group_parameters.h"
+//
+#include "kernels/generic/unpack_codebook.h"
+//
 #include "kernels/generic/unpack_planes.h"
 
 namespace carat {
@@ -34,10 +44,12 @@ constexpr KernelTable make_table() {
   Elementwise<PortableSimd>::add_to(table);
   Peaks<PortableSimd, 4, 4>::add_to(table);
   FloatProducts<PortableSimd>::add_to(table);
+  Bf16Products<PortableSimd, PortablePairs, Plainly>::add_to(table);
   Attention<PortableSimd, KvF16<PortableSimd>>::add_to(table);
   Attention<PortableSimd, KvQ8_0<PortableSimd>>::add_to(table);
   set_products<PortableSimd, 32>(table, AllEncodings{});
   set_products<PortableSimd, 256>(table, AllEncodings{});
+  set_grouped_products<PortableSimd>(table, GroupedKinds{});
   return table;
 }
 

@@ -1,0 +1,19 @@
+#include "kernels/generic/prelude.h"
+
+CARAT_BEGIN_AVX_VNNI
+#include "simd/avx2.h"
+//
+#include "simd/avx_vnni.h"
+//
+#include "kernels/generic/panel.h"
+//
+#include "kernels/generic/quantized_panel.h"
+//
+#include "kernels/generic/quantized_product.h"
+//
+#include "kernels/generic/unpack_codebook.h"
+CARAT_END_TARGET
+
+namespace carat::avx_vnni {
+void add_codebook_products(KernelTable& table) { set_products<AvxVnniSimd, 256>(table, AllEncodings{}); }
+}  // namespace carat::avx_vnni
