@@ -15,9 +15,13 @@ import gguf
 import numpy as np
 import xllamacpp
 
+from expert_models import MIXTURES
+from family_models import FAMILIES, GOLDEN, golden_tokenizer
+
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-GOLDEN = os.path.join(ROOT, "golden", "stories260K.gguf")
 LIMIT = 0.005
+SAME = 1e-7  # of one model in two containers
+LIKELIHOOD_CONTEXT = 256  # tokens; what some rotations are chosen for
 MEAN, LARGEST = 0.02, 0.1  # nats per token of log-likelihoods, all together and the worst
 REQUESTS = [
     ("Once upon a time, there was a little", " girl named Lily."), ("Once upon a time, there was a little", " car."),
@@ -119,10 +123,18 @@ class Llama:
         self.close(model, context)
         return math.exp(np.mean(nll)), len(nll)
 
+    def scored_tokens(self, path, text, n_ctx, chunks):
+        """The chunks that perplexity() scores: lists of n_ctx tokens, each to be begun with BOS where the model adds it."""
+        model, context, vocab = self.open(path, n_ctx)
+        ids = self.tokenize(vocab, text, True)
+        bos = self.c.llama_vocab_bos(vocab) if self.c.llama_vocab_get_add_bos(vocab) else None
+        self.close(model, context)
+        return bos, [ids[i * n_ctx:(i + 1) * n_ctx] for i in range(min(len(ids) // n_ctx, chunks))]
+
     def likelihoods(self, path, requests):
         """Sum of log p of each continuation, whether it is the greedy one, its tokens, those of its context:
         divided as lm-evaluation-harness's _encode_pair does."""
-        model, context, vocab = self.open(path, 256)
+        model, context, vocab = self.open(path, LIKELIHOOD_CONTEXT)
         results = []
         for before, after in requests:
             spaces = len(before) - len(before.rstrip())
@@ -138,15 +150,9 @@ class Llama:
         return results
 
 
-def golden_tokenizer():
-    """The keys of golden/stories260K.gguf that make its tokenizer: (name, type, element type, value)."""
-    fields = gguf.GGUFReader(GOLDEN).fields.values()
-    return [(f.name, f.types[0], f.types[-1], f.contents()) for f in fields if f.name.startswith("tokenizer.")]
-
-
 def write_model(path, seed, arch="llama", heads=4, kv_heads=2, head_dim=32, encoding="F32", tied=False, bias=False,
                 qk_norm=False, divisors=False, base=10000.0, scaling=None,
-                gain=3.0):
+                gain=3.0, experts=0, used=2, expert_width=64, shared_width=0):
     width, feed_forward, layers = 128, 256, 3
     random_numbers = np.random.default_rng(seed)
     w = gguf.GGUFWriter(path, arch)
@@ -161,6 +167,12 @@ def write_model(path, seed, arch="llama", heads=4, kv_heads=2, head_dim=32, enco
     w.add_rope_dimension_count(head_dim)
     w.add_rope_freq_base(base)
     w.add_layer_norm_rms_eps(1e-5)
+    if experts:
+        w.add_expert_count(experts)
+        w.add_expert_used_count(used)
+        w.add_expert_feed_forward_length(expert_width)
+        if shared_width:
+            w.add_expert_shared_feed_forward_length(shared_width)
     for key, value in (scaling or {}).items():
         add = {str: w.add_string, float: w.add_float32, int: w.add_uint32}[type(value)]
         add(f"{arch}.rope.scaling.{key}", value)
@@ -176,6 +188,10 @@ def write_model(path, seed, arch="llama", heads=4, kv_heads=2, head_dim=32, enco
 
     def matrix(name, rows, columns, gain=1.0):
         add(name, (rows, columns), 0.0, gain / math.sqrt(columns), encoding)
+
+    def gated(block, suffix, channels, columns, outer=()):
+        for part, rows, cols in (("gate", channels, columns), ("up", channels, columns), ("down", columns, channels)):
+            add(f"{block}ffn_{part}{suffix}.weight", (*outer, rows, cols), 0.0, 1 / math.sqrt(cols), encoding)
 
     def vector(name, size, mean, spread):
         add(name, (size,), mean, spread, "F32")
@@ -194,9 +210,14 @@ def write_model(path, seed, arch="llama", heads=4, kv_heads=2, head_dim=32, enco
                 vector(b + f"attn_{part}_norm.weight", head_dim, 1.5, 0.2)
         matrix(b + "attn_output.weight", width, heads * head_dim)
         vector(b + "ffn_norm.weight", width, 1.0, 0.2)
-        matrix(b + "ffn_gate.weight", feed_forward, width)
-        matrix(b + "ffn_up.weight", feed_forward, width)
-        matrix(b + "ffn_down.weight", width, feed_forward)
+        if not experts:
+            gated(b, "", feed_forward, width)
+            continue
+        add(b + "ffn_gate_inp.weight", (experts, width), 0.0, 2.0 / math.sqrt(width), "F32")
+        gated(b, "_exps", expert_width, width, (experts,))
+        if shared_width:
+            add(b + "ffn_gate_inp_shexp.weight", (width,), 0.0, 2.0 / math.sqrt(width), "F32")
+            gated(b, "_shexp", shared_width, width)
     vector("output_norm.weight", width, 1.0, 0.2)
     if not tied:
         matrix("output.weight", words, width, gain)
@@ -216,6 +237,12 @@ CASES = {
     "qwen2, yarn": {"arch": "qwen2", "bias": True, "scaling": YARN},
     "qwen3": {"arch": "qwen3", "qk_norm": True, "head_dim": 64, "base": 1000000.0},
     "qwen3, tied": {"arch": "qwen3", "qk_norm": True, "tied": True},
+    # llama.cpp's llama takes feed_forward_length for its experts.
+    **{f"mixtral, {k} of {n}": {"experts": n, "used": k, "expert_width": 256} for n, k in ((8, 2), (4, 1), (5, 3))},
+    **{f"qwen2moe, {k} of {n}": {"arch": "qwen2moe", "bias": True, "experts": n, "used": k, "shared_width": 96}
+       for n, k in ((6, 2), (4, 4))},
+    **{f"qwen3moe, {k} of {n}": {"arch": "qwen3moe", "qk_norm": True, "head_dim": 64, "experts": n, "used": k}
+       for n, k in ((16, 4), (7, 1))},
     # Both programs round what meets these weights, each in its way; logits of less spread amplify that less.
     **{f"llama {e}": {"encoding": e, "gain": 1.0} for e in ("F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")},
 }
@@ -231,10 +258,39 @@ def story(words, seed):
     return " ".join(sentences)
 
 
+def transformers_perplexity(directory, scored, n_ctx):
+    """As Llama.perplexity, by transformers in float32."""
+    import torch, transformers
+    transformers.logging.set_verbosity_error()
+    bos, chunks = scored
+    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")
+    first, nll = n_ctx // 2, []
+    with torch.no_grad():
+        for tokens in chunks:
+            following = tokens[first + 1:]
+            read = tokens if bos is None else [bos] + tokens[1:]
+            rows = torch.log_softmax(model.eval()(torch.tensor([read])).logits[0].double(), -1)[first:-1]
+            nll.extend((-rows[range(len(following)), following]).tolist())
+    return math.exp(np.mean(nll))
+
+
+def tokenizer_files(carat, folder):
+    """The golden model's tokenizer in Hugging Face's form: name -> text."""
+    directory = os.path.join(folder, "golden")
+    subprocess.run([carat, "convert", GOLDEN, directory, "--container", "hf", "--to", "F32", "-q"], check=True)
+    files = {}
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        with open(os.path.join(directory, name)) as f:
+            files[name] = f.read()
+    return files
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--carat", required=True)
     parser.add_argument("--driver", help="tools/likelihood_driver.cc, built")
+    parser.add_argument("--transformers", action="store_true", help="compare directories with it, too; needs torch")
+    parser.add_argument("--only", default="", help="models whose name has this in it")
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--text", action="append", default=[])
     parser.add_argument("--ctx", type=int, default=256)
@@ -264,10 +320,34 @@ def main():
         if options.driver:
             compare_likelihoods(name, model)
 
+    def compare_directory(name, model, directory, text):
+        """The same numbers under Hugging Face's names must be the same model."""
+        nonlocal failures
+        scores = []
+        for path in (model, directory):
+            done = subprocess.run([options.carat, "perplexity", path, "--text", text, "--ctx", str(options.ctx), "--chunks",
+                                   str(options.chunks), "--json"], capture_output=True, text=True)
+            if done.returncode != 0:
+                print(f"{name}, as a directory: {done.stderr.strip()}")
+                failures += 1
+                return
+            scores.append(json.loads(done.stdout)["perplexity"])
+        off = scores[1] / scores[0] - 1
+        bad = not abs(off) <= SAME
+        print(f"{'':28} as a Hugging Face directory: {100 * off:+.6f} %{'  DIFFERS' if bad else ''}")
+        failures += bad
+        if options.transformers:
+            with open(text, "rb") as f:
+                tokens = llama.scored_tokens(model, f.read(), options.ctx, options.chunks)
+            off = scores[1] / transformers_perplexity(directory, tokens, options.ctx) - 1
+            bad = not abs(off) <= LIMIT
+            print(f"{'':28} transformers: {100 * off:+.3f} %{'  DIFFERS' if bad else ''}")
+            failures += bad
+
     def compare_likelihoods(name, model):
         nonlocal failures
         asked = "".join(json.dumps({"context": a, "continuation": b}) + "\n" for a, b in REQUESTS)
-        done = subprocess.run([options.driver, model], input=asked, capture_output=True, text=True)
+        done = subprocess.run([options.driver, model, str(LIKELIHOOD_CONTEXT)], input=asked, capture_output=True, text=True)
         if done.returncode != 0:
             print(f"{name}: {done.stderr.strip()}")
             failures += 1
@@ -291,11 +371,26 @@ def main():
             text = os.path.join(folder, "story.txt")
             with open(text, "w") as f:
                 f.write(story(400, 1))
-            compare("stories260K", GOLDEN, text)
+            model = os.path.join(folder, "model.gguf")
+            if options.only in "stories260K":
+                compare("stories260K", GOLDEN, text)
             for seed, (name, case) in enumerate(CASES.items()):
-                model = os.path.join(folder, "model.gguf")
+                if options.only not in name:
+                    continue
                 write_model(model, seed, **case)
                 compare(name, model, text)
+            tokenizer = tokenizer_files(options.carat, folder)
+            for seed, (name, family) in enumerate({**FAMILIES, **MIXTURES}.items()):
+                if options.only not in name:
+                    continue
+                made = family(seed)
+                made.save_gguf(model)
+                compare(name, model, text)
+                if name in MIXTURES:  # whose directories carat does not read
+                    continue
+                directory = os.path.join(folder, f"hf{seed}")
+                made.save_hf(directory, tokenizer)
+                compare_directory(name, model, directory, text)
     print(f"{compared} models compared, {failures} failures, largest difference {100 * worst:.3f} %")
     return 1 if failures or not compared else 0
 

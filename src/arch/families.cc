@@ -2,13 +2,29 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace carat {
 
 // The one list. Each name is a function `const Family& NAME_family()` in a file of that name.
 #define CARAT_FAMILIES(X) \
+  X(command_r)            \
+  X(deepseek2)            \
+  X(falcon)               \
+  X(gemma2)               \
+  X(gemma3)               \
+  X(glm4)                 \
+  X(gpt2)                 \
+  X(gpt_oss)              \
+  X(granite)              \
   X(llama)                \
+  X(olmo2)                \
+  X(phi3)                 \
   X(qwen2)                \
-  X(qwen3)
+  X(qwen2moe)             \
+  X(qwen3)                \
+  X(qwen3moe)             \
+  X(starcoder2)
 
 #define CARAT_DECLARE(name) const Family& name##_family();
 CARAT_FAMILIES(CARAT_DECLARE)
@@ -59,7 +75,10 @@ std::string with_layer(std::string_view pattern, int64_t layer) {
 }  // namespace
 
 std::string TensorRule::gguf_name(int64_t layer) const { return with_layer(gguf, layer); }
-std::string TensorRule::hf_name(int64_t layer) const { return with_layer(hf, layer); }
+std::string TensorRule::hf_name(int64_t layer, int64_t expert) const {
+  return with_layer(with_layer(hf, layer), expert);
+}
+std::string TensorRule::hf_also_name(int64_t layer) const { return with_layer(hf_also, layer); }
 
 const TensorRule* Family::rule(Role role) const {
   for (const TensorRule& r : tensors)
@@ -118,6 +137,38 @@ std::vector<TensorRule> decoder_tensors(Presence qkv_bias, bool qk_norm) {
   return t;
 }
 
+std::vector<TensorRule> with_experts(std::vector<TensorRule> t, const ExpertNames& hf) {
+  using enum Role;
+  for (TensorRule& rule : t)
+    if (rule.role == gate || rule.role == up || rule.role == down) rule.layers = LayerKind::dense;
+  const auto add = [&](Role role, std::string_view gguf, std::string_view name, std::vector<Dim> shape) {
+    const auto norm =
+        std::find_if(t.begin(), t.end(), [](const auto& r) { return r.role == feed_forward_norm; });
+    t.insert(norm, {role, gguf, name, std::move(shape), Presence::required, LayerKind::mixture});
+  };
+  add(router, "blk.{}.ffn_gate_inp.weight", hf.router, {Dim::experts, Dim::width});
+  add(gate_experts, "blk.{}.ffn_gate_exps.weight", hf.gate,
+      {Dim::experts, Dim::expert_feed_forward, Dim::width});
+  add(down_experts, "blk.{}.ffn_down_exps.weight", hf.down,
+      {Dim::experts, Dim::width, Dim::expert_feed_forward});
+  add(up_experts, "blk.{}.ffn_up_exps.weight", hf.up, {Dim::experts, Dim::expert_feed_forward, Dim::width});
+  return t;
+}
+
+std::vector<TensorRule> with_shared_expert(std::vector<TensorRule> t, const ExpertNames& hf) {
+  using enum Role;
+  const auto add = [&](Role role, std::string_view gguf, std::string_view name, std::vector<Dim> shape) {
+    const auto norm =
+        std::find_if(t.begin(), t.end(), [](const auto& r) { return r.role == feed_forward_norm; });
+    t.insert(norm, {role, gguf, name, std::move(shape), Presence::required, LayerKind::mixture});
+  };
+  add(shared_gate, "blk.{}.ffn_gate_shexp.weight", hf.gate, {Dim::shared_feed_forward, Dim::width});
+  add(shared_down, "blk.{}.ffn_down_shexp.weight", hf.down, {Dim::width, Dim::shared_feed_forward});
+  add(shared_up, "blk.{}.ffn_up_shexp.weight", hf.up, {Dim::shared_feed_forward, Dim::width});
+  if (!hf.router.empty()) add(shared_router, "blk.{}.ffn_gate_inp_shexp.weight", hf.router, {Dim::width});
+  return t;
+}
+
 std::vector<NormReaders> decoder_norms() {
   using enum Role;
   return {{attention_norm, {query, key, value}}, {feed_forward_norm, {gate, up}}, {output_norm, {output}}};
@@ -125,7 +176,7 @@ std::vector<NormReaders> decoder_norms() {
 
 std::vector<ChannelPair> decoder_pairs() {
   using enum Role;
-  return {{value, value_bias, attention_output, true}, {up, up, down, false}};
+  return {{value, value_bias, value, attention_output, true}, {up, up, gate, down, false}};
 }
 
 }  // namespace carat

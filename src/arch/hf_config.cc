@@ -7,83 +7,40 @@
 #include <cmath>
 #include <numbers>
 
+#include "arch/hf_keys.h"
+#include "arch/hf_reader.h"
 #include "arch/metadata_json.h"
 #include "containers/quote.h"
 
 namespace carat {
-namespace {
 
-constexpr int64_t kMaxCount = int64_t{1} << 31;
+const json::object* hf_rope_object(const json::object& object) {
+  for (const std::string_view key : {"rope_parameters", "rope_scaling"}) {
+    if (const json::object* rope = json_object(object.if_contains(key))) {
+      if (const json::object* full = json_object(rope->if_contains("full_attention"))) return full;
+      return rope;
+    }
+  }
+  return nullptr;
+}
+
+namespace {
 
 struct CountKey {
   std::string_view hf, gguf;
   bool required;
+  std::string_view others[2] = {};  ///< names that some classes have for it
 };
 constexpr CountKey kCounts[] = {
-    {"num_hidden_layers", "block_count", true},
-    {"max_position_embeddings", "context_length", false},
-    {"hidden_size", "embedding_length", true},
-    {"intermediate_size", "feed_forward_length", true},
-    {"num_attention_heads", "attention.head_count", true},
+    {"num_hidden_layers", "block_count", true, {"n_layer"}},
+    {"max_position_embeddings", "context_length", false, {"n_positions"}},
+    {"hidden_size", "embedding_length", true, {"n_embd"}},
+    {"intermediate_size", "feed_forward_length", false, {"n_inner", "ffn_hidden_size"}},
+    {"num_attention_heads", "attention.head_count", true, {"n_head"}},
     {"num_key_value_heads", "attention.head_count_kv", false},
 };
-constexpr std::string_view kEpsilon = "attention.layer_norm_rms_epsilon";
-
-/// Typed look-ups in one JSON object; null counts as absent, as in Hugging Face's own reading.
-class Reader {
- public:
-  explicit Reader(const json::object& object) : object_(object) {}
-
-  const json::value* find(std::string_view key) const {
-    const json::value* v = object_.if_contains(key);
-    return v && !v->is_null() ? v : nullptr;
-  }
-  Result<std::optional<int64_t>> count(std::string_view key, int64_t low = 1) const {
-    const json::value* v = find(key);
-    if (!v) return std::optional<int64_t>();
-    const auto n = whole(*v);
-    if (!n || *n < low || *n > kMaxCount)
-      return bad_data("{} is {}, not a whole number from {} to {}", key, short_text(*v), low, kMaxCount);
-    return n;
-  }
-  Result<std::optional<double>> number(std::string_view key, double low, double high) const {
-    const json::value* v = find(key);
-    if (!v) return std::optional<double>();
-    std::optional<double> x;
-    if (v->is_number())
-      x = v->is_double()  ? v->get_double()
-          : v->is_int64() ? static_cast<double>(v->get_int64())
-                          : static_cast<double>(v->get_uint64());
-    if (!x || !(*x >= low && *x <= high))
-      return bad_data("{} is {}, not a number from {} to {}", key, short_text(*v), low, high);
-    return x;
-  }
-  Result<double> number_or(std::string_view key, double low, double high, double fallback) const {
-    CARAT_TRY(const std::optional<double> x, number(key, low, high));
-    return x.value_or(fallback);
-  }
-  Result<std::optional<bool>> boolean(std::string_view key) const {
-    const json::value* v = find(key);
-    if (!v) return std::optional<bool>();
-    if (!v->is_bool()) return bad_data("{} is {}, not true or false", key, short_text(*v));
-    return std::optional<bool>(v->get_bool());
-  }
-
-  static std::string short_text(const json::value& v) {
-    if (v.is_structured()) return v.is_array() ? "an array" : "an object";
-    return quote(json::serialize(v));
-  }
-
- private:
-  /// 4096 and also 4096.0, which some tools write.
-  static std::optional<int64_t> whole(const json::value& v) {
-    if (const int64_t* i = v.if_int64()) return *i;
-    if (const double* d = v.if_double(); d && std::abs(*d) <= 1e15 && *d == std::floor(*d))
-      return static_cast<int64_t>(*d);
-    return std::nullopt;
-  }
-  const json::object& object_;
-};
+/// By NormKind; GGUF's, then Hugging Face's.
+constexpr std::string_view kEpsilon[] = {"attention.layer_norm_rms_epsilon", "attention.layer_norm_epsilon"};
 
 Status find_class(const json::object& object, HfConfig& out) {
   std::string found;
@@ -111,24 +68,12 @@ Status find_class(const json::object& object, HfConfig& out) {
   return bad_data("architecture {} is not supported; carat reads {}", quote(found), hf_class_names());
 }
 
-/// The object with rotary parameters: rope_parameters (transformers 5), one level down where it is split by
-/// kind of layer, or rope_scaling; null where there is none.
-const json::object* rope_object(const json::object& object) {
-  for (const std::string_view key : {"rope_parameters", "rope_scaling"}) {
-    if (const json::object* rope = json_object(object.if_contains(key))) {
-      if (const json::object* full = json_object(rope->if_contains("full_attention"))) return full;
-      return rope;
-    }
-  }
-  return nullptr;
-}
-
 /// YaRN's magnitude for a factor, scaled by k (transformers' get_mscale).
 double yarn_magnitude(double factor, double k = 1.0) {
   return factor <= 1.0 ? 1.0 : 0.1 * k * std::log(factor) + 1.0;
 }
 
-Status read_yarn(const Reader& rope, const std::string& prefix, double factor, Metadata& m) {
+Status read_yarn(const HfReader& rope, const std::string& prefix, double factor, Metadata& m) {
   CARAT_TRY(const auto context, rope.count("original_max_position_embeddings"));
   if (context) m.set(prefix + "original_context_length", Value::u32(static_cast<uint32_t>(*context)));
   CARAT_TRY(const auto truncate, rope.boolean("truncate"));
@@ -153,9 +98,9 @@ Status read_yarn(const Reader& rope, const std::string& prefix, double factor, M
 }
 
 Status read_rope(const HfConfig& config, double base, Metadata& m, std::vector<float>& divisors) {
-  const json::object* object = rope_object(config.object);
+  const json::object* object = hf_rope_object(config.object);
   if (!object) return {};
-  const Reader rope(*object);
+  const HfReader rope(*object);
   const json::value* said = rope.find("rope_type");
   if (!said) said = rope.find("type");
   if (!said && rope.find("factor"))
@@ -164,6 +109,7 @@ Status read_rope(const HfConfig& config, double base, Metadata& m, std::vector<f
   const json::string* type = said->if_string();
   if (!type) return bad_data("rope_scaling has a type that is not a string");
   if (*type == "default") return {};
+  if ((*type == "longrope" || *type == "su") && config.family->rule(Role::rope_divisors_long)) return {};
   const std::string prefix = fmt::format("{}.rope.scaling.", config.family->architecture);
   CARAT_TRY(const std::optional<double> factor, rope.number("factor", 1e-3, 1e6));
   if (!factor) return bad_data("rope_scaling of type {} has no factor", quote(*type));
@@ -171,8 +117,9 @@ Status read_rope(const HfConfig& config, double base, Metadata& m, std::vector<f
     Llama3Scaling s{.factor = *factor};
     CARAT_TRY(s.low_freq_factor, rope.number_or("low_freq_factor", 1e-3, 1e6, s.low_freq_factor));
     CARAT_TRY(s.high_freq_factor, rope.number_or("high_freq_factor", 1e-3, 1e6, s.high_freq_factor));
-    CARAT_TRY(s.original_context, rope.number_or("original_max_position_embeddings", 1.0,
-                                                 static_cast<double>(kMaxCount), s.original_context));
+    CARAT_TRY(s.original_context,
+              rope.number_or("original_max_position_embeddings", 1.0,
+                             static_cast<double>(HfReader::kMaxCount), s.original_context));
     if (s.high_freq_factor <= s.low_freq_factor)
       return bad_data("rope_scaling has high_freq_factor {}, not above low_freq_factor {}",
                       s.high_freq_factor, s.low_freq_factor);
@@ -189,7 +136,7 @@ Status read_rope(const HfConfig& config, double base, Metadata& m, std::vector<f
 }
 
 /// The window that all layers share, 0 for none; layers that differ are refused.
-Result<int64_t> read_window(const HfConfig& config, const Reader& read, int64_t layers) {
+Result<int64_t> read_window(const HfConfig& config, const HfReader& read, int64_t layers) {
   if (config.hf_class->window == HfClass::Window::never) return 0;
   CARAT_TRY(const auto window, read.count("sliding_window"));
   if (!window) return 0;
@@ -213,30 +160,72 @@ Result<int64_t> read_window(const HfConfig& config, const Reader& read, int64_t 
       without, layers);
 }
 
-Status refuse_what_is_not_honoured(const Reader& read) {
+Status refuse_what_is_not_honoured(const HfReader& read, const HfSide& side) {
   if (const json::object* q = json_object(read.find("quantization_config"))) {
     const json::string* method = json_string(q->if_contains("quant_method"));
     return bad_data("the weights are already quantized ({}); start from the original model",
                     method ? quote(*method) : "quantization_config");
   }
-  if (const json::value* act = read.find("hidden_act"); act && *act != "silu")
-    return bad_data("hidden_act is {}; models of this class use silu", Reader::short_text(*act));
+  // Gemma's hidden_act is an older name, which transformers ignores where there is hidden_activation.
+  const bool newer = read.find("hidden_activation") != nullptr;
+  for (const std::string_view key :
+       {"hidden_activation", "hidden_act", "activation_function", "activation"}) {
+    const json::value* act = read.find(key);
+    if (!act || (newer && key == "hidden_act")) continue;
+    if (std::ranges::none_of(side.activations,
+                             [&](std::string_view known) { return *act == json::string(known); }))
+      return bad_data("{} is {}; models of this class use {}", key, HfReader::short_text(*act),
+                      side.activations.front());
+  }
   for (const std::string_view key : {"rope_parameters", "rope_scaling"})
     if (const json::value* rope = read.find(key); rope && !rope->is_object())
-      return bad_data("{} is {}, not an object", key, Reader::short_text(*rope));
+      return bad_data("{} is {}, not an object", key, HfReader::short_text(*rope));
   CARAT_TRY(const auto rotary, read.number("partial_rotary_factor", 0.0, 1.0));
-  if (rotary && *rotary != 1.0) return bad_data("partial_rotary_factor {} is not supported", *rotary);
+  if (!side.rotary_share && rotary && *rotary != 1.0)
+    return bad_data("partial_rotary_factor {} is not supported", *rotary);
   return {};
 }
 
-Status fill_metadata(const Reader& read, HfConfig& out) {
+Result<double> read_epsilon(const HfReader& read, NormKind norm) {
+  if (norm == NormKind::rms) return read.number_or("rms_norm_eps", 0.0, 1.0, 1e-6);
+  for (const std::string_view key : {"layer_norm_eps", "layer_norm_epsilon", "norm_epsilon"})
+    if (read.find(key)) return read.number_or(key, 0.0, 1.0, 1e-5);
+  return 1e-5;
+}
+
+/// How much of a head is rotated, for families where it may be a part.
+Status read_rotary_share(const HfReader& read, HfConfig& out) {
+  double share = *out.family->hf.rotary_share;
+  CARAT_TRY(const auto said, read.number("partial_rotary_factor", 0.0, 1.0));
+  share = said.value_or(share);
+  if (const json::object* rope = hf_rope_object(out.object)) {
+    CARAT_TRY(const auto inner, HfReader(*rope).number("partial_rotary_factor", 0.0, 1.0));
+    share = inner.value_or(share);
+  }
+  const auto rotary = static_cast<int64_t>(static_cast<double>(out.head_dim) * share);
+  if (rotary < 2 || rotary % 2 != 0)
+    return bad_data("partial_rotary_factor {} leaves {} of {} dimensions of a head, which are no pairs",
+                    share, rotary, out.head_dim);
+  out.metadata.set(fmt::format("{}.rope.dimension_count", out.family->architecture),
+                   Value::u32(static_cast<uint32_t>(rotary)));
+  return {};
+}
+
+Status fill_metadata(const HfReader& read, HfConfig& out) {
   Metadata& m = out.metadata;
   const std::string prefix = std::string(out.family->architecture) + ".";
   int64_t layers = 0, width = 0, heads = 0;
   for (const CountKey& key : kCounts) {
     CARAT_TRY(std::optional<int64_t> n, read.count(key.hf));
+    for (const std::string_view other : key.others)
+      if (!n && !other.empty()) {
+        CARAT_TRY(n, read.count(other));
+      }
     if (!n && key.hf == "max_position_embeddings") n = out.hf_class->default_context;
-    if (!n && key.required) return bad_data("{} is missing", key.hf);
+    // Classes without a gate have four times the width where config.json is silent.
+    const bool gated = out.family->rule(Role::gate) || out.family->rule(Role::gate_up);
+    if (!n && key.hf == "intermediate_size" && !gated) n = 4 * width;
+    if (!n && (key.required || key.hf == "intermediate_size")) return bad_data("{} is missing", key.hf);
     if (!n) continue;
     m.set(prefix + std::string(key.gguf), Value::u32(static_cast<uint32_t>(*n)));
     if (key.hf == "num_hidden_layers") layers = *n;
@@ -244,14 +233,16 @@ Status fill_metadata(const Reader& read, HfConfig& out) {
     if (key.hf == "num_attention_heads") heads = *n;
   }
   CARAT_TRY(std::optional<double> theta, read.number("rope_theta", 1.0, 1e30));
-  if (const json::object* rope = rope_object(out.object)) {
-    CARAT_TRY(const std::optional<double> inner, Reader(*rope).number("rope_theta", 1.0, 1e30));
+  if (const json::object* rope = hf_rope_object(out.object)) {
+    CARAT_TRY(const std::optional<double> inner, HfReader(*rope).number("rope_theta", 1.0, 1e30));
     if (inner) theta = inner;
   }
   const double base = theta.value_or(10000.0);
-  m.set(prefix + "rope.freq_base", Value::f32(static_cast<float>(base)));
-  CARAT_TRY(const double epsilon, read.number_or("rms_norm_eps", 0.0, 1.0, 1e-6));
-  m.set(prefix + std::string(kEpsilon), Value::f32(static_cast<float>(epsilon)));
+  const bool rotates = !out.family->rule(Role::position_embedding);
+  if (rotates) m.set(prefix + "rope.freq_base", Value::f32(static_cast<float>(base)));
+  CARAT_TRY(const double epsilon, read_epsilon(read, out.family->norm));
+  m.set(prefix + std::string(kEpsilon[static_cast<size_t>(out.family->norm)]),
+        Value::f32(static_cast<float>(epsilon)));
 
   CARAT_TRY(std::optional<int64_t> head, read.count("head_dim"));
   if (!head && out.hf_class->default_head_dim > 0) head = out.hf_class->default_head_dim;
@@ -262,14 +253,19 @@ Status fill_metadata(const Reader& read, HfConfig& out) {
     return bad_data("hidden_size {} does not divide into {} heads, and there is no head_dim", width, heads);
   }
   out.head_dim = head.value_or(width / heads);
-  if (out.head_dim < 2 || out.head_dim % 2 != 0 || out.head_dim > 65536)
+  if (rotates && (out.head_dim < 2 || out.head_dim % 2 != 0 || out.head_dim > 65536))
     return bad_data("a head of {} dimensions cannot be rotated in pairs", out.head_dim);
 
   CARAT_TRY(const int64_t window, read_window(out, read, layers));
   if (window > 0) m.set(prefix + "attention.sliding_window", Value::u32(static_cast<uint32_t>(window)));
-  CARAT_DO(read_rope(out, base, m, out.divisors));
+  if (rotates) CARAT_DO(read_rope(out, base, m, out.divisors));
+  if (out.family->hf.rotary_share) CARAT_DO(read_rotary_share(read, out));
   CARAT_TRY(const auto vocabulary, read.count("vocab_size"));
   out.vocabulary = vocabulary.value_or(0);
+  if (out.hf_class->mixture)
+    CARAT_DO(read_hf_keys(read, out.family->architecture, out.family->expert_keys, m));
+  CARAT_DO(read_hf_keys(read, out.family->architecture, out.family->hf.keys, m));
+  if (out.family->hf.read_own) CARAT_DO(out.family->hf.read_own(read, out));
   return {};
 }
 
@@ -281,8 +277,8 @@ Result<HfConfig> read_hf_config(std::string_view text) {
   if (!root.is_object()) return bad_data("is not a JSON object");
   out.object = std::move(root.get_object());
   CARAT_DO(find_class(out.object, out));
-  const Reader read(out.object);
-  CARAT_DO(refuse_what_is_not_honoured(read));
+  const HfReader read(out.object);
+  CARAT_DO(refuse_what_is_not_honoured(read, out.family->hf));
   CARAT_DO(fill_metadata(read, out));
   CARAT_TRY(out.tied, read.boolean("tie_word_embeddings"));
   if (const json::value* carried = read.find("gguf_metadata")) {
@@ -316,11 +312,6 @@ std::vector<float> llama3_divisors(const Llama3Scaling& s, double base, int64_t 
 }
 
 namespace {
-
-/// The shortest decimal that gives this float again: 1e-05, not 9.999999747378752e-06.
-double short_decimal(double x) {
-  return std::strtod(fmt::format("{}", static_cast<float>(x)).c_str(), nullptr);
-}
 
 /// Parameters that give these divisors, or nothing. Models in the wild keep Meta's low and high factors and
 /// differ in factor and original context.
@@ -390,13 +381,20 @@ Result<json::object> make_hf_config(const Metadata& m, const HfExport& facts, js
   const Family& family = *facts.family;
   const std::string prefix = std::string(family.architecture) + ".";
   CARAT_TRY(const uint64_t window, m.unsigned_or(prefix + "attention.sliding_window", 0));
-  const HfClass* hf_class = &family.classes.front();
-  for (const HfClass& c : family.classes)
-    if (window > 0 && hf_class->window == HfClass::Window::never) hf_class = &c;
+  CARAT_TRY(const uint64_t experts, m.unsigned_or(prefix + "expert_count", 0));
+  const HfClass* hf_class = nullptr;
+  for (const HfClass& c : family.classes) {
+    if (c.mixture != (experts > 0)) continue;
+    if (!hf_class || (window > 0 && hf_class->window == HfClass::Window::never)) hf_class = &c;
+  }
+  if (!hf_class)
+    return bad_data("{} with {} experts has no class in Hugging Face", family.architecture, experts);
   // A source that named its class keeps it: the two classes of llama compute the same where there is no
   // window.
   HfConfig before;
-  if (find_class(out, before).ok() && before.family == &family && window == 0) hf_class = before.hf_class;
+  if (find_class(out, before).ok() && before.family == &family && window == 0 &&
+      before.hf_class->mixture == hf_class->mixture)
+    hf_class = before.hf_class;
 
   out["architectures"] = json::array{json::string(hf_class->name)};
   out["model_type"] = json::string(hf_class->model_type);
@@ -418,7 +416,7 @@ Result<json::object> make_hf_config(const Metadata& m, const HfExport& facts, js
     out["head_dim"] = keys;
   }
   out["vocab_size"] = facts.vocabulary;
-  CARAT_TRY(const double epsilon, m.number_at(prefix + std::string(kEpsilon)));
+  CARAT_TRY(const double epsilon, m.number_at(prefix + std::string(kEpsilon[0])));
   out["rms_norm_eps"] = short_decimal(epsilon);
   CARAT_TRY(double base, m.number_or(prefix + "rope.freq_base", 10000.0));
   base = short_decimal(base);
@@ -445,6 +443,7 @@ Result<json::object> make_hf_config(const Metadata& m, const HfExport& facts, js
     CARAT_TRY(const int64_t n, m.signed_at(key));
     out[name] = n;
   }
+  if (hf_class->mixture) CARAT_DO(write_hf_keys(m, family.architecture, family.expert_keys, out));
   out["torch_dtype"] = json::string(facts.torch_dtype);
   return out;
 }

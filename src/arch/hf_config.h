@@ -18,15 +18,20 @@ struct HfConfig {
   json::object object;       ///< the whole file
   std::optional<bool> tied;  ///< tie_word_embeddings, where it says
   int64_t head_dim = 0;
-  int64_t vocabulary = 0;       ///< 0 where it does not say
-  std::vector<float> divisors;  ///< rope_freqs.weight of llama3 scaling, or empty
-  Metadata metadata;            ///< {arch}.* as llama.cpp's converter writes them
-  Metadata carried;             ///< "gguf_metadata": what only GGUF has a key for
+  int64_t vocabulary = 0;                            ///< 0 where it does not say
+  std::vector<float> divisors;                       ///< rope_freqs.weight of llama3 scaling, or empty
+  std::vector<float> divisors_long, divisors_short;  ///< rope_factors_*.weight of longrope, or empty
+  Metadata metadata;                                 ///< {arch}.* as llama.cpp's converter writes them
+  Metadata carried;                                  ///< "gguf_metadata": what only GGUF has a key for
 };
 
 /// bad_data (without the file's name) for what is not a supported model, and for every value that would
 /// change the function and that carat does not know how to honour.
 Result<HfConfig> read_hf_config(std::string_view text);
+
+/// The object with rotary parameters: rope_parameters (transformers 5), one level down where it is split by
+/// kind of layer, or rope_scaling; null where there is none.
+const json::object* hf_rope_object(const json::object& config);
 
 /// Divisors of Llama 3's frequency scaling.
 struct Llama3Scaling {

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <unordered_set>
 
+#include "arch/hf_experts.h"
+#include "arch/hf_forms.h"
 #include "arch/tensor_views.h"
 #include "containers/mapped_file.h"
 #include "containers/quote.h"
@@ -91,10 +93,23 @@ Result<bool> same_content(const Tensor& a, const Tensor& b) {
   return true;
 }
 
+/// The tensor of a rule under one of its names, or null. Checkpoints of a bare transformer (GPT-2 as
+/// published) leave its prefix out.
+const Tensor* find_in_hf(const Checkpoint& source, const TensorRule& rule, int64_t layer) {
+  static constexpr std::string_view kPrefix = "transformer.";
+  for (const std::string& name : {rule.hf_name(layer), rule.hf_also_name(layer)}) {
+    if (name.empty()) continue;
+    if (const Tensor* t = source.find(name)) return t;
+    if (name.starts_with(kPrefix))
+      if (const Tensor* t = source.find(name.substr(kPrefix.size()))) return t;
+  }
+  return nullptr;
+}
+
 /// Whether lm_head is left to the embedding. config.json decides; where it says nothing, the file does.
 Result<bool> is_tied(const HfConfig& config, const Checkpoint& source, std::vector<std::string>& left_out) {
   const Tensor* head = source.find("lm_head.weight");
-  const Tensor* embedding = source.find("model.embed_tokens.weight");
+  const Tensor* embedding = find_in_hf(source, *config.family->rule(Role::token_embedding), 0);
   const bool tied = config.tied.value_or(head == nullptr);
   if (!tied && !head)
     return bad_data("config.json says tie_word_embeddings false, but there is no tensor lm_head.weight");
@@ -102,11 +117,24 @@ Result<bool> is_tied(const HfConfig& config, const Checkpoint& source, std::vect
     CARAT_TRY(const bool same, same_content(*head, *embedding));
     if (!same)
       return bad_data(
-          "config.json says tie_word_embeddings, but lm_head.weight differs from "
-          "model.embed_tokens.weight; set it to false to use lm_head, or remove that tensor");
-    left_out.push_back("lm_head.weight (the same as model.embed_tokens.weight)");
+          "config.json says tie_word_embeddings, but lm_head.weight differs from {}; set it to false to use "
+          "lm_head, or remove that tensor",
+          embedding->name);
+    left_out.push_back(fmt::format("lm_head.weight (the same as {})", embedding->name));
   }
   return tied;
+}
+
+Result<HeadCounts> head_counts(const HfConfig& config) {
+  const std::string prefix = fmt::format("{}.attention.", config.family->architecture);
+  HeadCounts n;
+  n.head_dim = config.head_dim;
+  CARAT_TRY(n.heads, config.metadata.signed_at(prefix + "head_count"));
+  n.kv_heads = n.heads;
+  if (config.metadata.has(prefix + "head_count_kv")) {
+    CARAT_TRY(n.kv_heads, config.metadata.signed_at(prefix + "head_count_kv"));
+  }
+  return n;
 }
 
 /// One tensor of the family, renamed and reordered.
@@ -115,15 +143,22 @@ Result<Tensor> present(const HfConfig& config, const TensorRule& rule, int64_t l
   if (e != &encoding_f32() && e != &encoding_f16() && e != &encoding_bf16())
     return bad_data("tensor {} is stored as {}; carat reads weights in F32, F16 and BF16", quote(source.name),
                     e->name);
-  if (source.shape.size() != rule.shape.size())
+  Tensor t = source;
+  // A router of one output is a matrix of one row there.
+  if (rule.role == Role::shared_router && t.shape.size() == 2 && t.shape[0] == 1)
+    t.shape.erase(t.shape.begin());
+  if (t.shape.size() != rule.shape.size())
     return bad_data("tensor {} has {} dimensions, not {}", quote(source.name), source.shape.size(),
                     rule.shape.size());
-  Tensor t = source;
+  if (rule.form != HfForm::same) {
+    CARAT_TRY(const HeadCounts heads, head_counts(config));
+    CARAT_TRY(t, from_hf_form(t, rule.form, heads));
+  }
   t.name = rule.gguf_name(layer);
   if (t.shape.size() == 1) t = as_f32(t);
   const bool rotated = rule.role == Role::query || rule.role == Role::key || rule.role == Role::query_bias ||
                        rule.role == Role::key_bias;
-  if (rotated && config.family->rope_interleaved) {
+  if (rotated && config.family->reorders_rotary()) {
     if (t.shape[0] % config.head_dim != 0)
       return bad_data("tensor {} has {} rows, which are not whole heads of {}", quote(source.name),
                       t.shape[0], config.head_dim);
@@ -134,7 +169,8 @@ Result<Tensor> present(const HfConfig& config, const TensorRule& rule, int64_t l
 
 bool can_be_recomputed(std::string_view name) {
   return name.ends_with("rotary_emb.inv_freq") || name.ends_with(".attention.masked_bias") ||
-         name.ends_with(".attention.bias");
+         name.ends_with(".attention.bias") || name.ends_with(".attn.bias") ||
+         name.ends_with(".attn.masked_bias");
 }
 
 /// "135M", "7.2B": as the gguf package rounds.
@@ -266,6 +302,8 @@ Status map_tensors(const HfConfig& config, const Checkpoint& source, std::vector
   if (layers > source.tensors.size())
     return bad_data("config.json says {} layers, but there are only {} tensors", layers,
                     source.tensors.size());
+  CARAT_TRY(const int64_t first_mixture,
+            first_mixture_layer(config.metadata, family, static_cast<int64_t>(layers)));
   CARAT_TRY(const bool tied, is_tied(config, source, left_out));
   std::unordered_set<std::string_view> used;
   const auto take = [&](const TensorRule& rule, int64_t layer) -> Status {
@@ -273,12 +311,23 @@ Status map_tensors(const HfConfig& config, const Checkpoint& source, std::vector
       const auto n = static_cast<int64_t>(config.divisors.size());
       out.push_back({rule.gguf_name(0), {n}, &encoding_f32(), float_data(config.divisors, n)});
     }
-    if (rule.hf.empty()) return {};
-    const Tensor* found = source.find(rule.hf_name(layer));
+    for (const auto& [role, values] : {std::pair(Role::rope_divisors_long, &config.divisors_long),
+                                       std::pair(Role::rope_divisors_short, &config.divisors_short)})
+      if (rule.role == role && !values->empty()) {
+        const auto n = static_cast<int64_t>(values->size());
+        out.push_back({rule.gguf_name(0), {n}, &encoding_f32(), float_data(*values, n)});
+      }
+    if (rule.hf.empty() || !rule.in_layer(layer >= first_mixture)) return {};
+    std::optional<Tensor> found;
+    if (rule.per_expert()) {
+      CARAT_TRY(found, stack_experts(source, rule, layer, used));
+    } else if (const Tensor* one = find_in_hf(source, rule, layer)) {
+      used.insert(one->name);
+      found = *one;
+    }
     if (!found && rule.presence == Presence::required)
       return bad_data("tensor {} is missing", rule.hf_name(layer));
     if (!found) return {};
-    used.insert(found->name);
     if (rule.role == Role::output && tied) return {};
     CARAT_TRY(Tensor t, present(config, rule, layer, *found));
     out.push_back(std::move(t));
@@ -303,10 +352,10 @@ Status map_tensors(const HfConfig& config, const Checkpoint& source, std::vector
     out.push_back(vector ? as_f32(t) : t);
     if (out.back().shape.empty()) out.back().shape = {1};
   }
-  const Tensor* embedding = source.find("model.embed_tokens.weight");
+  const Tensor* embedding = find_in_hf(source, *family.rule(Role::token_embedding), 0);
   if (embedding && config.vocabulary > 0 && embedding->shape[0] != config.vocabulary)
-    return bad_data("config.json says vocab_size {}, but model.embed_tokens.weight has {} rows",
-                    config.vocabulary, embedding->shape[0]);
+    return bad_data("config.json says vocab_size {}, but {} has {} rows", config.vocabulary, embedding->name,
+                    embedding->shape[0]);
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <optional>
 
+#include "arch/config_reader.h"
 #include "arch/family.h"
 #include "containers/quote.h"
 
@@ -18,68 +19,6 @@ namespace {
 // No dimension of a real model comes near; products of three of them still fit 64 bits.
 constexpr int64_t kMaxDimension = int64_t{1} << 20;
 constexpr int64_t kMaxContext = int64_t{1} << 31;
-
-class Reader {
- public:
-  Reader(const Checkpoint& checkpoint, std::string_view architecture)
-      : checkpoint_(checkpoint), architecture_(architecture) {}
-
-  std::string key(std::string_view suffix) const { return fmt::format("{}.{}", architecture_, suffix); }
-  bool has(std::string_view suffix) const { return checkpoint_.metadata.has(key(suffix)); }
-
-  /// An integer in [low, high], or `fallback` where the key is missing; no fallback: the key must be there.
-  /// A per-layer array of equal values is accepted as the one value.
-  Result<int64_t> count(std::string_view suffix, int64_t low, int64_t high,
-                        std::optional<int64_t> fallback = std::nullopt) const {
-    const std::string name = key(suffix);
-    const Value* value = checkpoint_.metadata.find(name);
-    if (!value) {
-      if (fallback) return *fallback;
-      return bad_data("{}: metadata key {} is missing", checkpoint_.source, name);
-    }
-    int64_t n = 0;
-    if (value->type == ValueType::array) {
-      auto all = checkpoint_.metadata.integers_at(name);
-      if (!all) return std::move(all).error().within(checkpoint_.source);
-      if (all->empty()) return bad_data("{}: metadata key {} is an empty array", checkpoint_.source, name);
-      n = all->front();
-      if (std::any_of(all->begin(), all->end(), [n](int64_t x) { return x != n; }))
-        return bad_data("{}: {} differs between layers, which carat cannot run", checkpoint_.source, name);
-    } else {
-      auto one = checkpoint_.metadata.signed_at(name);
-      if (!one) return std::move(one).error().within(checkpoint_.source);
-      n = *one;
-    }
-    if (n < low || n > high)
-      return bad_data("{}: {} is {}, outside {} to {}", checkpoint_.source, name, n, low, high);
-    return n;
-  }
-
-  /// A finite number in [low, high].
-  Result<double> number(std::string_view suffix, double low, double high,
-                        std::optional<double> fallback = std::nullopt) const {
-    const std::string name = key(suffix);
-    if (!checkpoint_.metadata.has(name)) {
-      if (fallback) return *fallback;
-      return bad_data("{}: metadata key {} is missing", checkpoint_.source, name);
-    }
-    auto x = checkpoint_.metadata.number_at(name);
-    if (!x) return std::move(x).error().within(checkpoint_.source);
-    if (!(*x >= low && *x <= high))
-      return bad_data("{}: {} is {}, outside {} to {}", checkpoint_.source, name, *x, low, high);
-    return *x;
-  }
-
-  Result<std::string> text(std::string_view suffix, std::string fallback) const {
-    auto s = checkpoint_.metadata.string_or(key(suffix), std::move(fallback));
-    if (!s) return std::move(s).error().within(checkpoint_.source);
-    return s;
-  }
-
- private:
-  const Checkpoint& checkpoint_;
-  std::string_view architecture_;
-};
 
 int64_t size_of(Dim dim, const ModelConfig& c) {
   switch (dim) {
@@ -100,7 +39,35 @@ int64_t size_of(Dim dim, const ModelConfig& c) {
     case Dim::values:
       return int64_t{c.kv_heads} * c.value_dim;
     case Dim::mixed_values:
-      return int64_t{c.heads} * c.value_dim;
+      return c.mixed_width();
+    case Dim::query_rank:
+      return c.latent.query_rank;
+    case Dim::latent_queries:
+      return c.heads * (c.latent.plain + c.rotary_dim);
+    case Dim::latent_rank:
+      return c.latent.rank;
+    case Dim::latent_keys:
+      return c.latent.rank + c.rotary_dim;
+    case Dim::latent_plain:
+      return c.latent.plain;
+    case Dim::latent_value:
+      return c.latent.value;
+    case Dim::latent_keys_and_values:
+      return c.heads * (c.latent.plain + c.latent.value);
+    case Dim::experts:
+      return c.experts.count;
+    case Dim::expert_feed_forward:
+      return c.experts.feed_forward;
+    case Dim::shared_feed_forward:
+      return c.experts.shared_feed_forward;
+    case Dim::heads:
+      return c.heads;
+    case Dim::queries_keys_values:
+      return int64_t{c.heads + c.kv_heads} * c.head_dim + int64_t{c.kv_heads} * c.value_dim;
+    case Dim::gates_and_ups:
+      return 2 * c.feed_forward;
+    case Dim::positions:
+      return c.context_length;
   }
   return 0;
 }
@@ -119,13 +86,29 @@ Status check_tensor(const Checkpoint& checkpoint, const ModelConfig& c, const Te
   return {};
 }
 
+/// Of tensors that are there by_config.
+bool asked_for(Role role, const LatentConfig& latent) {
+  switch (role) {
+    case Role::query:
+      return latent.query_rank == 0;
+    case Role::key_value_expansion:
+      return !latent.absorbed;
+    case Role::key_expansion:
+    case Role::value_expansion:
+      return latent.absorbed;
+    default:  // query_latent, its norm and what follows it
+      return latent.query_rank > 0;
+  }
+}
+
 /// All tensors of the family there and of the right shape; sets qkv_bias and qk_norm.
 Status check_tensors(const Checkpoint& checkpoint, const Family& family, ModelConfig& c) {
   for (const TensorRule& rule : family.tensors) {
     const int64_t times = rule.per_layer() ? c.layers : 1;
-    bool wanted = rule.presence == Presence::required;
+    bool wanted = rule.presence == Presence::required || rule.presence == Presence::by_config;
     if (rule.presence == Presence::all_or_none) wanted = c.qkv_bias;
     for (int64_t i = 0; i < times; ++i) {
+      if (!may_have(c, rule, i)) continue;
       const std::string name = rule.gguf_name(i);
       const Tensor* tensor = checkpoint.find(name);
       if (!tensor && wanted)
@@ -139,7 +122,8 @@ Status check_tensors(const Checkpoint& checkpoint, const Family& family, ModelCo
 
 bool any_bias(const Checkpoint& checkpoint, const Family& family, int64_t layers) {
   for (const TensorRule& rule : family.tensors) {
-    if (rule.role != Role::query_bias && rule.role != Role::key_bias && rule.role != Role::value_bias)
+    if (rule.role != Role::query_bias && rule.role != Role::key_bias && rule.role != Role::value_bias &&
+        rule.role != Role::query_key_value_bias)
       continue;
     if (rule.presence == Presence::required) return true;
     for (int64_t i = 0; i < layers; ++i)
@@ -158,7 +142,8 @@ Status refuse_unused(const Checkpoint& checkpoint, const Family& family, const M
     const bool in_layer = name.starts_with("blk.");
     const auto starts = [&](std::string_view prefix) { return name.starts_with(prefix); };
     // The last two are names that conversion carries because no rule maps them: "model.layers.0.mlp.bias".
-    if (!in_layer && !starts("output") && !starts("token_embd") && !starts("model.") && !starts("lm_head"))
+    if (!in_layer && !starts("output") && !starts("token_embd") && !starts("position_embd") &&
+        !starts("model.") && !starts("lm_head"))
       continue;
     const bool known = std::any_of(family.tensors.begin(), family.tensors.end(), [&](const TensorRule& rule) {
       if (!rule.per_layer()) return name == rule.gguf;
@@ -172,7 +157,7 @@ Status refuse_unused(const Checkpoint& checkpoint, const Family& family, const M
         if (d < '0' || d > '9') return false;
         layer = layer * 10 + (d - '0');
       }
-      return layer < c.layers && name == rule.gguf_name(layer);
+      return layer < c.layers && may_have(c, rule, layer) && name == rule.gguf_name(layer);
     });
     if (!known)
       return bad_data(
@@ -183,7 +168,7 @@ Status refuse_unused(const Checkpoint& checkpoint, const Family& family, const M
   return {};
 }
 
-Status read_rope(const Checkpoint& checkpoint, const Reader& read, ModelConfig& c) {
+Status read_rope(const Checkpoint& checkpoint, const ConfigReader& read, ModelConfig& c) {
   CARAT_TRY(const double base, read.number("rope.freq_base", 1.0, 1e30, 10000.0));
   c.rope_base = static_cast<float>(base);
   // llama.cpp takes an absent type for linear, and an absent or zero factor for 1; rope.scale_linear is an
@@ -195,7 +180,9 @@ Status read_rope(const Checkpoint& checkpoint, const Reader& read, ModelConfig& 
   if (factor < 1e-3)
     return bad_data("{}: {} is {}, outside 0.001 to 1000000", checkpoint.source,
                     read.key("rope.scaling.factor"), factor);
-  if (type == "none") {
+  // Longrope's divisors are tensors, of families that have them.
+  const bool longrope = find_family(c.architecture)->rule(Role::rope_divisors_long) != nullptr;
+  if (type == "none" || (longrope && type == "longrope")) {
     factor = 1.0;
   } else if (type == "linear") {
     if (factor != 1.0) c.rope_scaling = RopeScaling::linear;
@@ -224,19 +211,53 @@ Status read_rope(const Checkpoint& checkpoint, const Reader& read, ModelConfig& 
   return {};
 }
 
-Status read_divisors(const Checkpoint& checkpoint, ModelConfig& c) {
-  const Tensor* tensor = checkpoint.find("rope_freqs.weight");
-  if (!tensor) return {};
-  CARAT_TRY(c.rope_divisors, tensor->read_all());
-  for (size_t i = 0; i < c.rope_divisors.size(); ++i)
-    if (!(c.rope_divisors[i] > 0.0f) || !std::isfinite(c.rope_divisors[i]))
-      return bad_data("{}: rope_freqs.weight[{}] is {}, which cannot divide a frequency", checkpoint.source,
-                      i, c.rope_divisors[i]);
-  if (c.rope_scaling == RopeScaling::none) c.rope_scaling = RopeScaling::llama3;
+/// Keys that mean the same in all families; what else a family's routing needs is in its read_own.
+Status read_experts(const std::string& source, const ConfigReader& read, const Family& family,
+                    ModelConfig& c) {
+  // A family that has no other layers says so in any case.
+  const auto absent = family.only_mixtures ? std::nullopt : std::optional<int64_t>(0);
+  CARAT_TRY(const int64_t count,
+            read.count("expert_count", family.only_mixtures ? 1 : 0, kMaxDimension, absent));
+  if (count == 0) return {};
+  if (!family.rule(Role::router))
+    return bad_data("{}: {} says {} experts; carat knows {} without experts only", source,
+                    read.key("expert_count"), count, family.architecture);
+  ExpertConfig& e = c.experts;
+  e.count = static_cast<int>(count);
+  CARAT_TRY(const int64_t used, read.count("expert_used_count", 1, count));
+  e.used = static_cast<int>(used);
+  CARAT_TRY(e.feed_forward, read.count("expert_feed_forward_length", 1, 8 * kMaxDimension, c.feed_forward));
+  CARAT_TRY(const double scale, read.number("expert_weights_scale", 0.0, 1e6, 1.0));
+  if (scale > 0.0) e.scale = static_cast<float>(scale);  // llama.cpp takes 0 for 1
   return {};
 }
 
-Status check_vocabulary(const Checkpoint& checkpoint, const Reader& read, const ModelConfig& c) {
+/// Empty where there is no such tensor.
+Result<std::vector<float>> read_divisors(const Checkpoint& checkpoint, const Family& family, Role role) {
+  const TensorRule* rule = family.rule(role);
+  const Tensor* tensor = rule ? checkpoint.find(rule->gguf) : nullptr;
+  if (!tensor) return std::vector<float>();
+  CARAT_TRY(std::vector<float> divisors, tensor->read_all());
+  for (size_t i = 0; i < divisors.size(); ++i)
+    if (!(divisors[i] > 0.0f) || !std::isfinite(divisors[i]))
+      return bad_data("{}: {}[{}] is {}, which cannot divide a frequency", checkpoint.source, tensor->name, i,
+                      divisors[i]);
+  return divisors;
+}
+
+Status read_all_divisors(const Checkpoint& checkpoint, const Family& family, ModelConfig& c) {
+  CARAT_TRY(c.rope_divisors, read_divisors(checkpoint, family, Role::rope_divisors));
+  if (!c.rope_divisors.empty() && c.rope_scaling == RopeScaling::none) c.rope_scaling = RopeScaling::llama3;
+  CARAT_TRY(const std::vector<float> within, read_divisors(checkpoint, family, Role::rope_divisors_short));
+  CARAT_TRY(c.rope_divisors_long, read_divisors(checkpoint, family, Role::rope_divisors_long));
+  if (within.empty() != c.rope_divisors_long.empty())
+    return bad_data("{}: there are divisors of frequencies for long contexts or short ones, but not for both",
+                    checkpoint.source);
+  if (!within.empty()) c.rope_divisors = within;
+  return {};
+}
+
+Status check_vocabulary(const Checkpoint& checkpoint, const ConfigReader& read, const ModelConfig& c) {
   CARAT_TRY(const int64_t said, read.count("vocab_size", 1, kMaxContext, c.vocabulary));
   if (said != c.vocabulary)
     return bad_data("{}: {} is {}, but token_embd.weight has {} rows", checkpoint.source,
@@ -252,6 +273,11 @@ Status check_vocabulary(const Checkpoint& checkpoint, const Reader& read, const 
 
 }  // namespace
 
+bool may_have(const ModelConfig& c, const TensorRule& rule, int64_t layer) {
+  return rule.in_layer(c.is_mixture(layer)) &&
+         (rule.presence != Presence::by_config || asked_for(rule.role, c.latent));
+}
+
 Result<ModelConfig> read_model_config(const Checkpoint& checkpoint) {
   auto architecture = checkpoint.metadata.string_at("general.architecture");
   if (!architecture) return std::move(architecture).error().within(checkpoint.source);
@@ -259,7 +285,7 @@ Result<ModelConfig> read_model_config(const Checkpoint& checkpoint) {
   if (!family)
     return bad_data("{}: architecture {} is not supported; carat runs {}", checkpoint.source, **architecture,
                     architecture_names());
-  const Reader read(checkpoint, family->architecture);
+  const ConfigReader read(checkpoint, family->architecture);
   ModelConfig c;
   c.architecture = family->architecture;
   c.rope_interleaved = family->rope_interleaved;
@@ -287,10 +313,14 @@ Result<ModelConfig> read_model_config(const Checkpoint& checkpoint) {
     return bad_data("{}: a width of {} does not divide into {} heads", checkpoint.source, c.width, heads);
   CARAT_TRY(const int64_t head_dim, read.count("attention.key_length", 1, 65536, c.width / heads));
   CARAT_TRY(const int64_t value_dim, read.count("attention.value_length", 1, 65536, c.width / heads));
-  CARAT_TRY(const int64_t rotary, read.count("rope.dimension_count", 2, head_dim, head_dim));
-  if (rotary % 2 != 0 || rotary < 2)
+  const bool rotates = !family->rule(Role::position_embedding);
+  int64_t rotary = 0;
+  if (rotates) {
+    CARAT_TRY(rotary, read.count("rope.dimension_count", 2, head_dim, head_dim));
+  }
+  if (rotates && (rotary % 2 != 0 || rotary < 2))
     return bad_data("{}: {} rotary dimensions are not a positive even number", checkpoint.source, rotary);
-  if (family->rope_interleaved && rotary != head_dim)
+  if (family->reorders_rotary() && rotary != head_dim)
     return bad_data("{}: {} is {}, but {} rotates whole heads of {}", checkpoint.source,
                     read.key("rope.dimension_count"), rotary, family->architecture, head_dim);
   c.heads = static_cast<int>(heads);
@@ -298,23 +328,26 @@ Result<ModelConfig> read_model_config(const Checkpoint& checkpoint) {
   c.head_dim = static_cast<int>(head_dim);
   c.value_dim = static_cast<int>(value_dim);
   c.rotary_dim = static_cast<int>(rotary);
-  CARAT_TRY(const double epsilon, read.number("attention.layer_norm_rms_epsilon", 0.0, 1.0));
+  c.attention_scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  c.norm = family->norm;
+  CARAT_TRY(const double epsilon, read.number(c.norm == NormKind::rms ? "attention.layer_norm_rms_epsilon"
+                                                                      : "attention.layer_norm_epsilon",
+                                              0.0, 1.0));
   c.norm_epsilon = static_cast<float>(epsilon);
   CARAT_TRY(c.context_length, read.count("context_length", 1, kMaxContext));
   CARAT_TRY(c.sliding_window, read.count("attention.sliding_window", 0, kMaxContext, 0));
-  CARAT_TRY(const int64_t experts, read.count("expert_count", 0, kMaxDimension, 0));
-  if (experts > 0)
-    return bad_data("{}: {} says {} experts; mixtures of experts are not supported", checkpoint.source,
-                    read.key("expert_count"), experts);
-  CARAT_DO(read_rope(checkpoint, read, c));
+  CARAT_DO(read_experts(checkpoint.source, read, *family, c));
+  if (rotates) CARAT_DO(read_rope(checkpoint, read, c));
+  if (family->read_own) CARAT_DO(family->read_own(read, c));
   CARAT_DO(check_vocabulary(checkpoint, read, c));
 
   c.tied_embeddings = !checkpoint.find("output.weight");
   c.qkv_bias = any_bias(checkpoint, *family, c.layers);
   c.qk_norm = family->rule(Role::query_norm) != nullptr;
+  c.post_norms = family->rule(Role::post_attention_norm) != nullptr;
   CARAT_DO(check_tensors(checkpoint, *family, c));
   CARAT_DO(refuse_unused(checkpoint, *family, c));
-  CARAT_DO(read_divisors(checkpoint, c));
+  CARAT_DO(read_all_divisors(checkpoint, *family, c));
   return c;
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <set>
 
 #include "arch/tiny_model.h"
 
@@ -34,22 +35,68 @@ void add(Checkpoint& c, const std::string& name, std::vector<int64_t> shape) {
 TEST(ModelConfig, ReadsEveryFamily) {
   for (const Family* family : all_families()) {
     const std::string name(family->architecture);
-    const auto c = read_model_config(tiny_model(name, {}));
+    const auto c = read_model_config(tiny_model(name, testing::tiny_shape(*family)));
     ASSERT_TRUE(c.ok()) << c.error().message;
     EXPECT_EQ(c->architecture, name);
     EXPECT_EQ(c->layers, 2);
     EXPECT_EQ(c->width, 12);
     EXPECT_EQ(c->heads, 6);
-    EXPECT_EQ(c->kv_heads, 3);
+    EXPECT_EQ(c->kv_heads, name == "deepseek2" ? 6 : 3);
     EXPECT_EQ(c->head_dim, 4);
-    EXPECT_EQ(c->rotary_dim, 4);
+    EXPECT_EQ(c->rotary_dim, name == "gpt2" ? 0 : name == "deepseek2" ? 2 : 4);
     EXPECT_EQ(c->vocabulary, 11);
-    EXPECT_EQ(c->rope_interleaved, name == "llama");
-    EXPECT_EQ(c->qkv_bias, name == "qwen2");
-    EXPECT_EQ(c->qk_norm, name == "qwen3");
+    const auto is_one_of = [&](std::set<std::string> names) { return names.contains(name); };
+    EXPECT_EQ(c->rope_interleaved, is_one_of({"llama", "granite", "glm4", "command-r", "deepseek2"})) << name;
+    EXPECT_EQ(c->qkv_bias, is_one_of({"qwen2", "qwen2moe", "gpt-oss", "starcoder2", "gpt2"})) << name;
+    EXPECT_EQ(c->qk_norm, is_one_of({"qwen3", "qwen3moe", "gemma3", "olmo2"})) << name;
+    EXPECT_EQ(c->post_norms, is_one_of({"gemma2", "gemma3", "olmo2", "glm4"})) << name;
+    EXPECT_EQ(c->norm == NormKind::layer, is_one_of({"command-r", "falcon", "gpt2", "starcoder2"})) << name;
+    EXPECT_EQ(c->parallel, is_one_of({"command-r", "falcon"})) << name;
+    EXPECT_EQ(c->gated, !is_one_of({"falcon", "gpt2", "starcoder2"})) << name;
     EXPECT_FALSE(c->tied_embeddings);
+    EXPECT_EQ(c->experts.count, is_one_of({"qwen2moe", "qwen3moe", "gpt-oss", "deepseek2"}) ? 4 : 0) << name;
     EXPECT_EQ(c->rope_scaling, RopeScaling::none);
   }
+}
+
+TEST(ModelConfig, ReadsMixturesOfExperts) {
+  Checkpoint c = tiny_model("llama", {.experts = 8, .expert_feed_forward = 20});
+  const auto config = read_model_config(c);
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_EQ(config->experts.count, 8);
+  EXPECT_EQ(config->experts.used, 2);
+  EXPECT_EQ(config->experts.feed_forward, 20);
+  EXPECT_TRUE(config->experts.normalised);
+  EXPECT_TRUE(config->is_mixture(0));
+
+  c.metadata.set("llama.expert_used_count", Value::u32(9));
+  EXPECT_NE(read_model_config(c).error().message.find("outside 1 to 8"), std::string::npos);
+  c.metadata.set("llama.expert_used_count", Value::u32(2));
+  c.metadata.set("llama.expert_count", Value::u32(7));
+  EXPECT_NE(read_model_config(c).error().message.find("[8, 12], but the metadata asks for [7, 12]"),
+            std::string::npos);
+  // Experts that nobody asks for.
+  c.metadata.set("llama.expert_count", Value::u32(0));
+  EXPECT_NE(read_model_config(c).error().message.find("blk.0.ffn_down.weight is missing"), std::string::npos);
+  Checkpoint dense = tiny_model("qwen2", {});
+  dense.metadata.set("qwen2.expert_count", Value::u32(4));
+  EXPECT_NE(read_model_config(dense).error().message.find("qwen2 without experts only"), std::string::npos);
+}
+
+TEST(ModelConfig, LayersOfGemmaLookLocallyOrAtEverything) {
+  Checkpoint c = tiny_model("gemma3", {.layers = 12, .tied = true});
+  EXPECT_FALSE(read_model_config(c)->has_local_rope());  // no window: one rotation
+  c.metadata.set("gemma3.attention.sliding_window", Value::u32(16));
+  const auto config = read_model_config(c);
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  for (int64_t l = 0; l < 12; ++l) EXPECT_EQ(config->window_of(l), l % 6 == 5 ? 0 : 16) << l;
+  EXPECT_TRUE(config->has_local_rope());
+  EXPECT_EQ(config->local_rope_base, 10000.0f);
+  EXPECT_EQ(config->gate, Gate::gelu);
+  EXPECT_FLOAT_EQ(config->embedding_scale, std::sqrt(12.0f));
+  EXPECT_FLOAT_EQ(config->attention_scale, 0.5f);
+  c.metadata.set("gemma3.final_logit_softcapping", Value::f32(30));
+  EXPECT_EQ(read_model_config(c)->logit_softcap, 30.0f);
 }
 
 TEST(ModelConfig, DefaultsFollowFromWhatIsThere) {
@@ -110,9 +157,9 @@ TEST(ModelConfig, NumbersOfHostileFilesAreRefused) {
       {"llama.rope.scaling.factor", Value::f32(1e-9f), "outside"},
       {"llama.rope.scaling.type", Value::string("longrope"), "longrope"},
       {"llama.vocab_size", Value::u32(12), "token_embd.weight has 11 rows"},
-      {"llama.expert_count", Value::u32(8), "mixtures of experts"},
+      {"llama.expert_count", Value::u32(8), "llama.expert_used_count is missing"},
       {"tokenizer.ggml.tokens", Value::strings({"a", "b"}), "2 tokens"},
-      {"general.architecture", Value::string("mamba\x01"), "carat runs llama, qwen2, qwen3"},
+      {"general.architecture", Value::string("mamba\x01"), "carat runs command-r, deepseek2, falcon, gemma2"},
   };
   for (const Case& one : cases) {
     SCOPED_TRACE(one.key);

@@ -10,7 +10,8 @@ const Family& qwen2_family() {
                              .writes_vocabulary_and_rotary = false,
                              .tensors = decoder_tensors(Presence::required, false),
                              .norms = decoder_norms(),
-                             .pairs = decoder_pairs()};
+                             .pairs = decoder_pairs(),
+                             .checked_against = "llama.cpp"};
   return family;
 }
 

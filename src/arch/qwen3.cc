@@ -11,7 +11,8 @@ const Family& qwen3_family() {
                              .writes_vocabulary_and_rotary = false,
                              .tensors = decoder_tensors(Presence::all_or_none, true),
                              .norms = decoder_norms(),
-                             .pairs = decoder_pairs()};
+                             .pairs = decoder_pairs(),
+                             .checked_against = "llama.cpp"};
   return family;
 }
 

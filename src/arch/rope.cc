@@ -55,4 +55,13 @@ void rope_row(const ModelConfig& c, int64_t position, float* cos, float* sin) {
   }
 }
 
+void local_rope_row(const ModelConfig& c, int64_t position, float* cos, float* sin) {
+  for (int i = 0; i < c.rotary_dim / 2; ++i) {
+    const double angle = static_cast<double>(position) *
+                         std::pow(static_cast<double>(c.local_rope_base), -2.0 * i / c.rotary_dim);
+    cos[i] = static_cast<float>(std::cos(angle));
+    sin[i] = static_cast<float>(std::sin(angle));
+  }
+}
+
 }  // namespace carat

@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "arch/hf_config.h"
+#include "arch/hf_experts.h"
 #include "arch/hf_import.h"
 #include "arch/metadata_json.h"
 #include "arch/open_model.h"
@@ -137,10 +138,9 @@ Result<std::vector<fs::path>> what_must_go(const Checkpoint& source, const std::
   if (!fs::is_directory(found))
     return usage_error("{}: is in the way and no directory; remove it or choose another name", partial);
   for (const auto& entry : fs::directory_iterator(partial, ec)) {
-    for (const std::string& file : source.files)
-      if (same_file(entry.path(), file))
-        return usage_error(
-            "{}: holds files of the source; choose another output, which never replaces its input", partial);
+    if (is_one_of(entry.path(), source.files))
+      return usage_error(
+          "{}: holds files of the source; choose another output, which never replaces its input", partial);
     if (!discard)
       return usage_error(
           "{}: holds files, perhaps of an unfinished run: throw them away (--force), or remove the directory",
@@ -260,36 +260,50 @@ Status plan_tensors(const Checkpoint& c, const Family& family, const HfWriteOpti
                     int64_t head_dim, Plan& plan) {
   CARAT_TRY(const uint64_t layers, c.metadata.unsigned_at(std::string(family.architecture) + ".block_count"));
   if (layers > c.tensors.size()) return bad_data("{} layers, but only {} tensors", layers, c.tensors.size());
+  CARAT_TRY(const int64_t first_mixture,
+            first_mixture_layer(c.metadata, family, static_cast<int64_t>(layers)));
   std::unordered_map<std::string, std::pair<const TensorRule*, int64_t>> rules;
   for (const TensorRule& rule : family.tensors)
     for (int64_t layer = 0; layer < (rule.per_layer() ? static_cast<int64_t>(layers) : 1); ++layer)
-      rules.emplace(rule.gguf_name(layer), std::pair(&rule, layer));
-  for (const Tensor& t : c.tensors) {
-    Tensor source = t;
-    std::string name = t.name;
-    if (const auto it = rules.find(t.name); it != rules.end()) {
-      const auto& [rule, layer] = it->second;
-      if (rule->hf.empty()) continue;  // config.json says it
-      name = rule->hf_name(layer);
-      const bool rotated = rule->role == Role::query || rule->role == Role::key ||
-                           rule->role == Role::query_bias || rule->role == Role::key_bias;
-      if (rotated && family.rope_interleaved) {
-        if (t.shape.empty() || t.shape[0] % head_dim != 0)
-          return bad_data("tensor {} has rows that are not whole heads of {}", quote(t.name), head_dim);
-        source = reorder_rotary(t.shape.size() == 1 ? as_f32(t) : t, head_dim, RotaryOrder::halve);
-      }
-    }
+      if (rule.in_layer(layer >= first_mixture))
+        rules.emplace(rule.gguf_name(layer), std::pair(&rule, layer));
+  const auto add = [&](std::string name, Tensor source) -> Status {
     // What cannot be decoded has no floats to write; safetensors has dtypes for plain integers only.
     const Encoding* to = options.encoding;
-    if (!t.encoding->can_decode()) {
-      if (t.encoding->block != 1)
-        return bad_data("tensor {} is stored as {}, which carat cannot decode", quote(t.name),
-                        t.encoding->name);
-      to = t.encoding;
+    if (!source.encoding->can_decode()) {
+      if (source.encoding->block != 1)
+        return bad_data("tensor {} is stored as {}, which carat cannot decode", quote(source.name),
+                        source.encoding->name);
+      to = source.encoding;
     }
-    plan.tensors.push_back({name, t.shape, to});
+    plan.weights += static_cast<uint64_t>(source.elements());
+    plan.tensors.push_back({std::move(name), source.shape, to});
     plan.sources.push_back(std::move(source));
-    plan.weights += static_cast<uint64_t>(t.elements());
+    return {};
+  };
+  for (const Tensor& t : c.tensors) {
+    const auto it = rules.find(t.name);
+    if (it == rules.end()) {
+      CARAT_DO(add(t.name, t));
+      continue;
+    }
+    const auto& [rule, layer] = it->second;
+    if (rule->hf.empty()) continue;  // config.json says it
+    if (rule->per_expert() && t.shape.size() == rule->shape.size()) {
+      for (int64_t expert = 0; expert < t.shape.front(); ++expert)
+        CARAT_DO(add(rule->hf_name(layer, expert), one_expert(t, expert)));
+      continue;
+    }
+    Tensor source = t;
+    if (rule->role == Role::shared_router) source.shape.insert(source.shape.begin(), 1);
+    const bool rotated = rule->role == Role::query || rule->role == Role::key ||
+                         rule->role == Role::query_bias || rule->role == Role::key_bias;
+    if (rotated && family.reorders_rotary()) {
+      if (t.shape.empty() || t.shape[0] % head_dim != 0)
+        return bad_data("tensor {} has rows that are not whole heads of {}", quote(t.name), head_dim);
+      source = reorder_rotary(t.shape.size() == 1 ? as_f32(t) : t, head_dim, RotaryOrder::halve);
+    }
+    CARAT_DO(add(rule->hf_name(layer), std::move(source)));
   }
   return {};
 }
@@ -298,9 +312,12 @@ Status plan_tensors(const Checkpoint& c, const Family& family, const HfWriteOpti
 Status make_plan(const Checkpoint& c, const HfWriteOptions& options, Plan& plan) {
   CARAT_TRY(const std::string* architecture, c.metadata.string_at("general.architecture"));
   const Family* family = find_family(*architecture);
-  if (!family)
+  if (!family || family->classes.empty())
     return bad_data("architecture {} has no Hugging Face form that carat knows; it knows {}",
-                    quote(*architecture), architecture_names());
+                    quote(*architecture), hf_class_names());
+  if (!family->hf.written)
+    return bad_data("carat reads Hugging Face directories of {}, but does not write them; GGUF it writes",
+                    quote(*architecture));
   CARAT_TRY(plan.files, small_files(c));
   if (!has_tokenizer(plan.files))
     return bad_data("there is no tokenizer, without which a Hugging Face directory could not be read back");

@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "base/file_name.h"
+
 namespace carat {
 namespace {
 
@@ -18,11 +20,6 @@ void collect(const json::value& value, const std::string& path, Leaves& leaves) 
   } else {
     leaves[path] = json::serialize(value);
   }
-}
-
-std::string file_name(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  return slash == std::string::npos ? path : path.substr(slash + 1);
 }
 
 }  // namespace

@@ -333,6 +333,10 @@ Result<std::shared_ptr<Engine>> Engine::load(const Context& context, Checkpoint 
   }
   EngineOptions resolved = options;
   if (options.context == 0) resolved.context = std::min(own, default_context_limit);
+  if (weights.positions.data && resolved.context > own)
+    return usage_error("{}: has embeddings for {} positions, so that a context of {} cannot be",
+                       checkpoint.source, own, resolved.context);
+  weights.config.use_context(resolved.context);
 
   std::shared_ptr<const Tokenizer> tokenizer;
   if (checkpoint.metadata.has("tokenizer.ggml.model")) {

@@ -11,7 +11,14 @@ namespace {
 /// Floats of ForwardScratch and of the hidden states, for each token of a pass.
 int64_t floats_per_token(const ModelConfig& c) {
   const int64_t heads = int64_t{c.heads} * c.head_dim, kv_heads = int64_t{c.kv_heads} * c.head_dim;
-  return 3 * c.width + 2 * heads + 2 * kv_heads + 2 * c.feed_forward + c.rotary_dim;
+  const ExpertConfig& e = c.experts;
+  const int64_t widest = std::max({c.feed_forward, e.feed_forward, e.shared_feed_forward});
+  const int64_t mixtures = e.count > 0 ? 3 * c.width + e.count + 3 * int64_t{e.used} : 0;
+  const LatentConfig& m = c.latent;
+  const int64_t latent = m.rank == 0 ? 0
+                                     : m.query_rank + 2 * (m.rank + c.rotary_dim) + heads +
+                                           c.heads * (2 * m.plain + c.rotary_dim + m.value);
+  return latent + 3 * c.width + 2 * heads + 2 * kv_heads + 2 * widest + mixtures + c.rotary_dim;
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ struct Part {
 Result<RoundingRate> measure_rounding(const Context& context, const LimitMeter& meter,
                                       const Checkpoint& checkpoint, const Recipe& recipe,
                                       const std::string& method, int repetitions) {
-  const Rounder* rounder = method.empty() ? all_rounders().front() : find_rounder(method);
+  const Rounder* rounder = method.empty() ? &default_rounder() : find_rounder(method);
   if (!rounder) return usage_error("there is no method '{}'", method);
   CARAT_TRY(const ModelFacts facts, read_model_facts(checkpoint.metadata));
   AssignOptions assign;

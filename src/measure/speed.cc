@@ -220,7 +220,7 @@ class ProfileBook final : public Profile {
       line = lines_.insert(line, ProfileLine{std::string(operation), std::string(detail), 0, 0, {}});
     ++line->calls;
     line->seconds += seconds;
-    line->work += Work{cost.bytes, cost.int8, 0, cost.f32};
+    line->work += Work{cost.bytes, cost.int8, cost.bf16, cost.f32};
   }
 
  private:

@@ -41,19 +41,28 @@ class ModelWork {
 
   const ModelConfig& config() const { return config_; }
   /// Bytes of all weights that a decode step reads.
-  double step_bytes() const { return layers_.bytes + output_.bytes; }
+  double step_bytes() const { return layers_.bytes + expert_bytes(1) + output_.bytes; }
   /// Weights in the matrices, the embedding included.
   double parameters() const { return parameters_; }
+  /// Those that one token meets: of a mixture, only its experts'.
+  double active_parameters() const { return active_parameters_; }
 
  private:
   /// Of the token at `position` in one layer.
   double attention_operations(int64_t position) const;
+  /// Of `seen` positions, how many a layer looks at, on average over the layers.
+  double visible_positions(int64_t seen) const;
   double kv_bytes(int64_t positions) const;
+  /// Bytes of the experts' weights that `tokens` read: expected, where each goes through any experts alike;
+  /// of one token exact.
+  double expert_bytes(int64_t tokens) const;
 
   ModelConfig config_;
-  Work layers_;  ///< bytes of a pass, operations of one token
-  Work output_;  ///< the same for the output matrix
-  Work last_;    ///< part of layers_: the last layer's matrices behind attention
+  Work layers_;                  ///< bytes of a pass, operations of one token
+  Work output_;                  ///< the same for the output matrix
+  Work last_;                    ///< part of layers_: the last layer's matrices behind attention
+  double all_expert_bytes_ = 0;  ///< not in layers_
+  double active_parameters_ = 0;
   double embedding_row_ = 0;
   double kv_row_ = 0;  ///< bytes of one position's keys and values in all layers
   double parameters_ = 0;

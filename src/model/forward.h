@@ -1,6 +1,6 @@
-// The forward pass: token ids in, final hidden states and logits out. One straight line for the families
-// whose block is attention and a gated feed-forward (llama, qwen2, qwen3); their differences are data in
-// ModelConfig.
+// The forward pass: token ids in, final hidden states and logits out. One straight line for all families,
+// whose block is attention and a feed-forward; their differences are data in ModelConfig, and tensors that
+// are there or not.
 //
 // Every value depends only on the tokens of its sequence before it, never on how many tokens or sequences are
 // processed at once: the products have one order of accumulation (kernels.h), and attention reads keys and
@@ -12,6 +12,7 @@
 
 #include "base/context.h"
 #include "kernels/kernels.h"
+#include "model/experts.h"
 #include "model/kv_view.h"
 #include "model/linear_input.h"
 #include "model/weights.h"
@@ -30,16 +31,29 @@ struct Model {
   InputTap* tap = nullptr;  ///< shown what the matrices read
 };
 
+/// Of latent attention.
+struct LatentScratch {
+  std::vector<float> query_latent;  ///< [n, query_rank]
+  std::vector<float> queries;       ///< [n, heads, plain + rotary_dim]
+  std::vector<float> pairs;         ///< [n, rank + rotary_dim]
+  std::vector<float> latent;        ///< [n, rank] normed
+  std::vector<float> expanded;      ///< [n, heads, plain + value]
+  std::vector<float> values;        ///< [n, heads, value]
+};
+
 /// Work space, grown as needed and reused; n = tokens of the call, those of all segments one after another.
 struct ForwardScratch {
-  std::vector<float> x;               ///< [n, width] the residual stream
-  std::vector<float> h;               ///< [n, width] normed input of an attention or feed-forward, its output
-  std::vector<float> q;               ///< [n, heads, head_dim]
-  std::vector<float> k, v;            ///< [n, kv_heads, head_dim]
-  std::vector<float> attended;        ///< [n, heads, head_dim]
-  std::vector<float> gate, up;        ///< [n, feed_forward]
-  std::vector<float> cos, sin;        ///< [n, rotary_dim / 2]
-  std::vector<AttentionArgs> attend;  ///< one per segment
+  std::vector<float> x;         ///< [n, width] the residual stream
+  std::vector<float> h;         ///< [n, width] normed input of an attention or feed-forward, its output
+  std::vector<float> q;         ///< [n, heads, head_dim]
+  std::vector<float> k, v;      ///< [n, kv_heads, head_dim]
+  std::vector<float> attended;  ///< [n, heads, head_dim]
+  std::vector<float> gate, up;  ///< [n, feed_forward]
+  std::vector<float> cos, sin;  ///< [n, rotary_dim / 2]
+  std::vector<float> local_cos, local_sin;  ///< the same for layers with a rotation of their own
+  std::vector<AttentionArgs> attend;        ///< one per segment
+  ExpertScratch experts;
+  LatentScratch latent;
 };
 
 /// One sequence's part of a call.
@@ -74,25 +88,36 @@ void embed(ThreadPool& pool, const Weights& weights, std::span<const ForwardSegm
 int64_t forward_layer(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer,
                       std::span<const ForwardSegment> segments, bool kept_only, float* x,
                       ForwardScratch& scratch);
-/// out[rows, width] = norm(x), what output_logits() takes.
+/// out[rows, width] = norm(x), with one of the norms of width `width`. out may be x.
+void norm(ThreadPool& pool, const Model& model, const float* x, const NormWeights& weights, int64_t rows,
+          float* out);
+/// The same with the output norm: what output_logits() takes.
 void final_norm(ThreadPool& pool, const Model& model, const float* x, int64_t rows, float* out);
 
-/// The steps of a layer. First: scratch.attended[rows, heads, head_dim] = attention(q, k, v of norm(x)), keys
-/// and values appended to the caches. Returns rows, n or kept; with kept_only, x becomes [kept, width].
+/// The steps of a layer, in this order; where attention and feed-forward are parallel,
+/// layer_attention_output() comes last. First: scratch.attended[rows, heads, head_dim] = attention(q, k, v of
+/// norm(x)), keys and values appended to the caches. Returns rows, n or kept; with kept_only, x becomes
+/// [kept, width].
 int64_t layer_attention(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer,
                         std::span<const ForwardSegment> segments, bool kept_only, float* x,
                         ForwardScratch& scratch);
 /// x += attention_output(scratch.attended)
 void layer_attention_output(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer,
                             int64_t rows, float* x, ForwardScratch& scratch);
-/// scratch.gate[rows, feed_forward] = silu(gate(norm(x))) * up(norm(x))
+/// scratch.gate[rows, feed_forward] = activation(gate(norm(x))) * up(norm(x)), or activation(up(norm(x)))
 void layer_gated(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
                  const float* x, ForwardScratch& scratch);
 /// x += down(scratch.gate)
 void layer_down(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
                 float* x, ForwardScratch& scratch);
 
-/// logits[rows, vocabulary] of hidden states [rows, width].
+/// The last two where the layer is a mixture: x += the sum of what the experts of each token give, and of
+/// what the shared ones give. A token's experts are added up in the order of their numbers, whatever other
+/// tokens there are.
+void layer_experts(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
+                   float* x, ForwardScratch& scratch);
+
+/// logits[rows, vocabulary] of hidden states [rows, width], scaled and capped as the model has it.
 void output_logits(ThreadPool& pool, const Model& model, const float* hidden, int64_t rows, float* logits);
 
 }  // namespace carat

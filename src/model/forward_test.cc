@@ -115,8 +115,9 @@ TEST(Forward, RoundedActivationsStayNear) {
       difference += (exact[i] - rounded[i]) * (exact[i] - rounded[i]);
     }
     EXPECT_GT(difference, 0) << description(m);
-    EXPECT_LT(std::sqrt(difference / squares), 0.05)
-        << description(m);  // int8 rounds by about 0.5 % per product
+    // int8 rounds by about 0.5 % per product; where two experts' scores are closer than that, a token goes
+    // through another one.
+    EXPECT_LT(std::sqrt(difference / squares), m.experts > 0 ? 0.2 : 0.05) << description(m);
   }
 }
 
@@ -207,8 +208,8 @@ TEST(Forward, SequencesTogetherHaveTheBitsOfEachAlone) {
 /// Keeps a copy of all that is shown.
 class Recorder final : public InputTap {
  public:
-  void input(int64_t layer, LinearInput input, const float* x, int64_t tokens, int64_t columns) override {
-    std::vector<float>& seen = inputs[{layer, input}];
+  void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
+    std::vector<float>& seen = inputs[{place.layer, place.input}];
     seen.insert(seen.end(), x, x + tokens * columns);
   }
   std::map<std::pair<int64_t, LinearInput>, std::vector<float>> inputs;
@@ -268,11 +269,16 @@ TEST(Forward, LayerByLayerOverManySequencesHasTheBitsOfForward) {
     final_norm(pool, part, x.data(), 3 * n, x.data());
     EXPECT_EQ(x, expected) << description(m);
 
-    stepwise.input(0, LinearInput::output, x.data(), 3 * n, c.width);
+    stepwise.input({0, LinearInput::output}, x.data(), 3 * n, c.width);
     EXPECT_EQ(stepwise.inputs, whole.inputs) << description(m);
-    ASSERT_EQ(whole.inputs.size(), static_cast<size_t>(4 * c.layers + 1));
-    for (const auto& [key, values] : whole.inputs)
-      EXPECT_EQ(static_cast<int64_t>(values.size()), 3 * n * input_columns(c, key.second));
+    size_t inputs = 1;
+    for (int64_t l = 0; l < c.layers; ++l)
+      for (const LinearInput input : layer_inputs) inputs += !reader_names(c, input, l).empty();
+    ASSERT_EQ(whole.inputs.size(), inputs);
+    for (const auto& [key, values] : whole.inputs) {
+      const int64_t rows = 3 * n * (per_expert(key.second) ? c.experts.used : 1);
+      EXPECT_EQ(static_cast<int64_t>(values.size()), rows * input_columns(c, key.second, key.first));
+    }
   }
 }
 
@@ -295,8 +301,8 @@ TEST(Forward, TapsSeeWhatTheMatricesRead) {
   EXPECT_EQ(down, std::vector<float>(scratch.gate.begin(), scratch.gate.begin() + 5 * m.feed_forward));
   std::vector<float> x(5 * m.width), normed(5 * m.width);
   embed(pool, weights, {&segment, 1}, x.data());
-  rms_norm(model.kernels, x.data(), weights.layers[0].attention_norm.data(), weights.config.norm_epsilon, 5,
-           m.width, normed.data());
+  rms_norm(model.kernels, x.data(), weights.layers[0].attention_norm.gain.data(), weights.config.norm_epsilon,
+           5, m.width, normed.data());
   const auto first = std::pair<int64_t, LinearInput>{0, LinearInput::attention};
   EXPECT_EQ(recorder.inputs[first], normed);
 }
@@ -311,14 +317,15 @@ TEST(LinearInputs, NameEveryMatrixOnce) {
       for (const std::string& name : reader_names(c, input, layer)) {
         ++seen[name];
         ASSERT_NE(checkpoint.find(name), nullptr) << name;
-        EXPECT_EQ(checkpoint.find(name)->columns(), input_columns(c, input)) << name;
+        EXPECT_EQ(checkpoint.find(name)->columns(), input_columns(c, input, layer)) << name;
       }
     };
     for (int64_t l = 0; l < c.layers; ++l)
       for (const LinearInput input : layer_inputs) look(input, l);
     look(LinearInput::output, 0);
     for (const Tensor& t : checkpoint.tensors) {
-      const bool read = t.shape.size() == 2 && (t.name != "token_embd.weight" || c.tied_embeddings);
+      const bool router = t.name.find("ffn_gate_inp") != std::string::npos;
+      const bool read = t.shape.size() > 1 && !router && (t.name != "token_embd.weight" || c.tied_embeddings);
       EXPECT_EQ(seen[t.name], read ? 1 : 0) << t.name;
     }
   }

@@ -31,8 +31,7 @@ class Laps {
       if (encodings.find(w.encoding->name) == std::string::npos)
         encodings += fmt::format("{}{}", encodings.empty() ? "" : " ", w.encoding->name);
       cost.bytes += static_cast<double>(w.rows) * static_cast<double>(w.row_bytes);
-      (multiplies_floats(*w.encoding, scheme) ? cost.f32 : cost.int8) +=
-          2.0 * static_cast<double>(w.rows * w.columns * tokens);
+      counted(operands(*w.encoding, scheme), cost) += 2.0 * static_cast<double>(w.rows * w.columns * tokens);
     }
     book(operation, encodings, cost);
   }

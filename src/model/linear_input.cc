@@ -12,6 +12,14 @@ std::string_view linear_input_name(LinearInput input) {
       return "feed_forward";
     case LinearInput::down:
       return "down";
+    case LinearInput::experts:
+      return "experts";
+    case LinearInput::experts_down:
+      return "experts_down";
+    case LinearInput::query_latent:
+      return "query_latent";
+    case LinearInput::latent:
+      return "latent";
     case LinearInput::output:
       return "output";
   }
@@ -19,10 +27,16 @@ std::string_view linear_input_name(LinearInput input) {
 }
 
 std::span<const Role> reader_roles(LinearInput input) {
-  static constexpr Role attention[] = {Role::query, Role::key, Role::value};
+  static constexpr Role attention[] = {Role::query,           Role::key,          Role::value,
+                                       Role::query_key_value, Role::query_latent, Role::key_value_latent};
+  static constexpr Role query_latent[] = {Role::query_expansion};
+  static constexpr Role latent[] = {Role::key_value_expansion};
   static constexpr Role attention_output[] = {Role::attention_output};
-  static constexpr Role feed_forward[] = {Role::gate, Role::up};
-  static constexpr Role down[] = {Role::down};
+  static constexpr Role feed_forward[] = {Role::gate, Role::up, Role::gate_up, Role::shared_gate,
+                                          Role::shared_up};
+  static constexpr Role down[] = {Role::down, Role::shared_down};
+  static constexpr Role experts[] = {Role::gate_experts, Role::up_experts};
+  static constexpr Role experts_down[] = {Role::down_experts};
   static constexpr Role output[] = {Role::output};
   switch (input) {
     case LinearInput::attention:
@@ -33,6 +47,14 @@ std::span<const Role> reader_roles(LinearInput input) {
       return feed_forward;
     case LinearInput::down:
       return down;
+    case LinearInput::experts:
+      return experts;
+    case LinearInput::experts_down:
+      return experts_down;
+    case LinearInput::query_latent:
+      return query_latent;
+    case LinearInput::latent:
+      return latent;
     case LinearInput::output:
       return output;
   }
@@ -44,14 +66,19 @@ std::vector<std::string> reader_names(const ModelConfig& config, LinearInput inp
   std::vector<std::string> names;
   for (Role role : reader_roles(input)) {
     if (role == Role::output && config.tied_embeddings) role = Role::token_embedding;
-    names.push_back(family->rule(role)->gguf_name(layer));
+    const TensorRule* rule = family->rule(role);
+    if (rule && may_have(config, *rule, layer)) names.push_back(rule->gguf_name(layer));
   }
   return names;
 }
 
-int64_t input_columns(const ModelConfig& config, LinearInput input) {
-  if (input == LinearInput::attention_output) return int64_t{config.heads} * config.value_dim;
-  return input == LinearInput::down ? config.feed_forward : config.width;
+int64_t input_columns(const ModelConfig& config, LinearInput input, int64_t layer) {
+  if (input == LinearInput::attention_output) return config.mixed_width();
+  if (input == LinearInput::query_latent) return config.latent.query_rank;
+  if (input == LinearInput::latent) return config.latent.rank;
+  if (input == LinearInput::experts_down) return config.experts.feed_forward;
+  if (input != LinearInput::down) return config.width;
+  return config.is_mixture(layer) ? config.experts.shared_feed_forward : config.feed_forward;
 }
 
 }  // namespace carat

@@ -1,5 +1,7 @@
 #include "model/weights.h"
 
+#include <initializer_list>
+#include <optional>
 #include <string>
 
 #include "arch/family.h"
@@ -29,9 +31,24 @@ class Loader {
     return view;
   }
 
+  bool has(Role role) const { return family_.rule(role) != nullptr; }
+
+  /// Empty where the family or, of what is optional, the file has none.
   Result<std::vector<float>> vector(Role role, int64_t layer = 0) {
+    const TensorRule* rule = family_.rule(role);
+    if (!rule || (rule->presence != Presence::required && !checkpoint_.find(rule->gguf_name(layer))))
+      return std::vector<float>();
     CARAT_TRY(const Tensor* t, tensor(role, layer));
     return t->read_all();
+  }
+
+  Result<NormWeights> norm(Role gain, std::optional<Role> bias, int64_t layer = 0) {
+    NormWeights out;
+    CARAT_TRY(out.gain, vector(gain, layer));
+    if (bias) {
+      CARAT_TRY(out.bias, vector(*bias, layer));
+    }
+    return out;
   }
 
  private:
@@ -49,29 +66,191 @@ class Loader {
   WeightStorage& out_;
 };
 
-Status read_layer(Loader& load, const ModelConfig& c, int64_t i, LayerWeights& layer) {
-  CARAT_TRY(layer.attention_norm, load.vector(Role::attention_norm, i));
-  CARAT_TRY(layer.q, load.matrix(Role::query, i));
-  CARAT_TRY(layer.k, load.matrix(Role::key, i));
-  CARAT_TRY(layer.v, load.matrix(Role::value, i));
-  if (c.qkv_bias) {
-    CARAT_TRY(layer.q_bias, load.vector(Role::query_bias, i));
-    CARAT_TRY(layer.k_bias, load.vector(Role::key_bias, i));
-    CARAT_TRY(layer.v_bias, load.vector(Role::value_bias, i));
+WeightView rows_of(const WeightView& w, int64_t first, int64_t rows) {
+  return {w.encoding, w.data + static_cast<uint64_t>(first) * w.row_bytes, rows, w.columns, w.row_bytes};
+}
+
+/// The first `n` entries leave `all`.
+std::vector<float> take(std::vector<float>& all, int64_t n) {
+  std::vector<float> taken(all.begin(), all.begin() + n);
+  all.erase(all.begin(), all.begin() + n);
+  return taken;
+}
+
+Status read_latent(Loader& load, const ModelConfig& c, int64_t i, LayerWeights& layer) {
+  const bool ranked = c.latent.query_rank > 0;
+  CARAT_TRY(layer.q, load.matrix(ranked ? Role::query_expansion : Role::query, i));
+  if (ranked) {
+    CARAT_TRY(layer.q_latent, load.matrix(Role::query_latent, i));
+    CARAT_TRY(layer.q_latent_norm, load.vector(Role::query_latent_norm, i));
   }
-  if (c.qk_norm) {
-    CARAT_TRY(layer.q_norm, load.vector(Role::query_norm, i));
-    CARAT_TRY(layer.k_norm, load.vector(Role::key_norm, i));
+  CARAT_TRY(layer.kv_latent, load.matrix(Role::key_value_latent, i));
+  CARAT_TRY(layer.kv_latent_norm, load.vector(Role::key_value_latent_norm, i));
+  if (!c.latent.absorbed) {
+    CARAT_TRY(layer.kv_expansion, load.matrix(Role::key_value_expansion, i));
+    return {};
   }
-  CARAT_TRY(layer.attention_output, load.matrix(Role::attention_output, i));
-  CARAT_TRY(layer.feed_forward_norm, load.vector(Role::feed_forward_norm, i));
-  CARAT_TRY(layer.gate, load.matrix(Role::gate, i));
-  CARAT_TRY(layer.up, load.matrix(Role::up, i));
-  CARAT_TRY(layer.down, load.matrix(Role::down, i));
+  CARAT_TRY(layer.k_expansion, load.matrix(Role::key_expansion, i));
+  CARAT_TRY(layer.v_expansion, load.matrix(Role::value_expansion, i));
   return {};
 }
 
+Status read_qkv(Loader& load, const ModelConfig& c, int64_t i, LayerWeights& layer) {
+  const int64_t queries = int64_t{c.heads} * c.head_dim, keys = int64_t{c.kv_heads} * c.head_dim;
+  if (load.has(Role::query_key_value)) {
+    layer.q.rows = queries;
+    layer.k.rows = layer.v.rows = keys;
+    CARAT_TRY(const WeightView fused, load.matrix(Role::query_key_value, i));
+    set_matrix(layer, Role::query_key_value, fused);
+    CARAT_TRY(std::vector<float> bias, load.vector(Role::query_key_value_bias, i));
+    if (bias.empty()) return {};
+    layer.q_bias = take(bias, queries);
+    layer.k_bias = take(bias, keys);
+    layer.v_bias = std::move(bias);
+    return {};
+  }
+  if (c.latent.rank > 0) return read_latent(load, c, i, layer);
+  CARAT_TRY(layer.q, load.matrix(Role::query, i));
+  CARAT_TRY(layer.k, load.matrix(Role::key, i));
+  CARAT_TRY(layer.v, load.matrix(Role::value, i));
+  CARAT_TRY(layer.q_bias, load.vector(Role::query_bias, i));
+  CARAT_TRY(layer.k_bias, load.vector(Role::key_bias, i));
+  CARAT_TRY(layer.v_bias, load.vector(Role::value_bias, i));
+  return {};
+}
+
+Status read_attention(Loader& load, const ModelConfig& c, int64_t i, LayerWeights& layer) {
+  using enum Role;
+  CARAT_TRY(layer.attention_norm, load.norm(attention_norm, attention_norm_bias, i));
+  CARAT_DO(read_qkv(load, c, i, layer));
+  CARAT_TRY(layer.q_norm, load.vector(query_norm, i));
+  CARAT_TRY(layer.k_norm, load.vector(key_norm, i));
+  CARAT_TRY(layer.sinks, load.vector(attention_sinks, i));
+  CARAT_TRY(layer.attention_output, load.matrix(attention_output, i));
+  CARAT_TRY(layer.attention_output_bias, load.vector(attention_output_bias, i));
+  CARAT_TRY(layer.post_attention_norm, load.norm(post_attention_norm, {}, i));
+  return {};
+}
+
+Status read_experts(Loader& load, const ModelConfig& c, int64_t i, LayerWeights& layer) {
+  CARAT_TRY(layer.router, load.matrix(Role::router, i));
+  CARAT_TRY(layer.gate_experts, load.matrix(Role::gate_experts, i));
+  CARAT_TRY(layer.up_experts, load.matrix(Role::up_experts, i));
+  CARAT_TRY(layer.down_experts, load.matrix(Role::down_experts, i));
+  CARAT_TRY(layer.router_bias, load.vector(Role::router_bias, i));
+  CARAT_TRY(layer.router_correction, load.vector(Role::router_correction, i));
+  CARAT_TRY(layer.gate_experts_bias, load.vector(Role::gate_experts_bias, i));
+  CARAT_TRY(layer.up_experts_bias, load.vector(Role::up_experts_bias, i));
+  CARAT_TRY(layer.down_experts_bias, load.vector(Role::down_experts_bias, i));
+  if (c.experts.shared_feed_forward == 0) return {};
+  CARAT_TRY(layer.gate, load.matrix(Role::shared_gate, i));
+  CARAT_TRY(layer.up, load.matrix(Role::shared_up, i));
+  CARAT_TRY(layer.down, load.matrix(Role::shared_down, i));
+  if (c.experts.shared_router) {
+    CARAT_TRY(layer.shared_router, load.vector(Role::shared_router, i));
+  }
+  return {};
+}
+
+Status read_feed_forward(Loader& load, const ModelConfig& c, int64_t i, LayerWeights& layer) {
+  using enum Role;
+  CARAT_TRY(layer.feed_forward_norm, load.norm(feed_forward_norm, feed_forward_norm_bias, i));
+  if (c.parallel) {
+    layer.feed_forward_norm = layer.attention_norm;
+    CARAT_TRY(NormWeights own, load.norm(parallel_attention_norm, parallel_attention_norm_bias, i));
+    if (!own.gain.empty()) layer.attention_norm = std::move(own);
+  }
+  CARAT_TRY(layer.post_feed_forward_norm, load.norm(post_feed_forward_norm, {}, i));
+  if (c.is_mixture(i)) return read_experts(load, c, i, layer);
+  if (load.has(gate_up)) {
+    CARAT_TRY(const WeightView fused, load.matrix(gate_up, i));
+    layer.gate.rows = layer.up.rows = c.feed_forward;
+    set_matrix(layer, gate_up, fused);
+  } else {
+    if (c.gated) {
+      CARAT_TRY(layer.gate, load.matrix(gate, i));
+    }
+    CARAT_TRY(layer.up, load.matrix(up, i));
+  }
+  CARAT_TRY(layer.down, load.matrix(down, i));
+  CARAT_TRY(layer.up_bias, load.vector(up_bias, i));
+  CARAT_TRY(layer.down_bias, load.vector(down_bias, i));
+  return {};
+}
+
+Status read_layer(Loader& load, const ModelConfig& c, int64_t i, LayerWeights& layer) {
+  CARAT_DO(read_attention(load, c, i, layer));
+  return read_feed_forward(load, c, i, layer);
+}
+
 }  // namespace
+
+WeightView matrix_of(const LayerWeights& layer, Role role) {
+  switch (role) {
+    case Role::query:
+      return layer.q;
+    case Role::key:
+      return layer.k;
+    case Role::value:
+      return layer.v;
+    case Role::query_key_value: {
+      WeightView all = layer.q;
+      all.rows += layer.k.rows + layer.v.rows;
+      return all;
+    }
+    case Role::attention_output:
+      return layer.attention_output;
+    case Role::gate:
+      return layer.gate;
+    case Role::up:
+      return layer.up;
+    case Role::gate_up: {
+      WeightView all = layer.gate;
+      all.rows += layer.up.rows;
+      return all;
+    }
+    default:
+      return layer.down;
+  }
+}
+
+void set_matrix(LayerWeights& layer, Role role, const WeightView& matrix) {
+  const auto split = [&](std::initializer_list<WeightView*> parts) {
+    int64_t first = 0;
+    for (WeightView* part : parts) {
+      *part = rows_of(matrix, first, part->rows);
+      first += part->rows;
+    }
+  };
+  switch (role) {
+    case Role::query:
+      layer.q = matrix;
+      break;
+    case Role::key:
+      layer.k = matrix;
+      break;
+    case Role::value:
+      layer.v = matrix;
+      break;
+    case Role::query_key_value:
+      split({&layer.q, &layer.k, &layer.v});
+      break;
+    case Role::attention_output:
+      layer.attention_output = matrix;
+      break;
+    case Role::gate:
+      layer.gate = matrix;
+      break;
+    case Role::up:
+      layer.up = matrix;
+      break;
+    case Role::gate_up:
+      split({&layer.gate, &layer.up});
+      break;
+    default:
+      layer.down = matrix;
+  }
+}
 
 Result<Weights> load_outer_weights(const Context& context, const Checkpoint& checkpoint) {
   Weights w;
@@ -83,7 +262,10 @@ Result<Weights> load_outer_weights(const Context& context, const Checkpoint& che
   }
   Loader load(context, checkpoint, *find_family(c.architecture), w.storage);
   CARAT_TRY(w.embedding, load.matrix(Role::token_embedding));
-  CARAT_TRY(w.output_norm, load.vector(Role::output_norm));
+  if (load.has(Role::position_embedding)) {
+    CARAT_TRY(w.positions, load.matrix(Role::position_embedding));
+  }
+  CARAT_TRY(w.output_norm, load.norm(Role::output_norm, Role::output_norm_bias));
   w.output = w.embedding;
   if (!c.tied_embeddings) {
     CARAT_TRY(w.output, load.matrix(Role::output));

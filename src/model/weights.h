@@ -1,4 +1,4 @@
-// The tensors of a decoder-only transformer (llama, qwen2, qwen3) as the forward pass reads them.
+// The tensors of a decoder-only transformer as the forward pass reads them.
 //
 // Matrices are views: into the mapped file where the file holds them as they are used, else into copies owned
 // here (a Hugging Face directory whose q and k rows GGUF orders differently). Norm gains and biases are small
@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "arch/family.h"
 #include "arch/model_config.h"
 #include "base/context.h"
 #include "containers/checkpoint.h"
@@ -16,19 +17,61 @@
 
 namespace carat {
 
+/// An empty gain: there is no such norm. An empty bias: it has none.
+struct NormWeights {
+  std::vector<float> gain, bias;
+};
+
+/// Vectors are empty where the family has no such tensor.
 struct LayerWeights {
-  std::vector<float> attention_norm;     ///< [width]
-  WeightView q;                          ///< [heads * head_dim, width]
-  WeightView k, v;                       ///< [kv_heads * head_dim, width]
-  std::vector<float> q_bias;             ///< [heads * head_dim], or empty
-  std::vector<float> k_bias, v_bias;     ///< [kv_heads * head_dim], or empty
-  std::vector<float> q_norm, k_norm;     ///< [head_dim], one gain for all heads; or empty
-  WeightView attention_output;           ///< [width, heads * head_dim]
-  std::vector<float> feed_forward_norm;  ///< [width]
-  WeightView gate, up;                   ///< [feed_forward, width]
-  WeightView down;                       ///< [width, feed_forward]
+  NormWeights attention_norm;         ///< [width]
+  WeightView q;                       ///< [heads * head_dim, width]
+  WeightView k, v;                    ///< [kv_heads * head_dim, width]
+  std::vector<float> q_bias;          ///< [heads * head_dim]
+  std::vector<float> k_bias, v_bias;  ///< [kv_heads * head_dim]
+  std::vector<float> q_norm, k_norm;  ///< gains of all heads together, or of each head alike
+  std::vector<float> sinks;           ///< [heads]
+  // Of latent attention: q is [heads * (plain + rotary_dim), query_rank or width].
+  WeightView q_latent;                       ///< [query_rank, width], or no data
+  std::vector<float> q_latent_norm;          ///< [query_rank]
+  WeightView kv_latent;                      ///< [rank + rotary_dim, width]
+  std::vector<float> kv_latent_norm;         ///< [rank]
+  WeightView kv_expansion;                   ///< [heads * (plain + value), rank]; or, absorbed:
+  WeightView k_expansion;                    ///< [heads * rank, plain]
+  WeightView v_expansion;                    ///< [heads * value, rank]
+  WeightView attention_output;               ///< [width, mixed_width()]
+  std::vector<float> attention_output_bias;  ///< [width]
+  NormWeights post_attention_norm;           ///< [width]
+  NormWeights feed_forward_norm;             ///< [width]
+  NormWeights post_feed_forward_norm;        ///< [width]
+  WeightView gate, up;  ///< [feed_forward, width], ungated: no gate; of a mixture's shared experts, if any
+  WeightView down;      ///< [width, feed_forward]; the same
+  std::vector<float> up_bias;    ///< [feed_forward]
+  std::vector<float> down_bias;  ///< [width]
+  // Of mixtures of experts; those of all experts stand one above the other.
+  WeightView router;                                      ///< [experts, width]
+  WeightView gate_experts, up_experts;                    ///< [experts * expert_feed_forward, width]
+  WeightView down_experts;                                ///< [experts * width, expert_feed_forward]
+  std::vector<float> router_bias, router_correction;      ///< [experts]
+  std::vector<float> gate_experts_bias, up_experts_bias;  ///< [experts, expert_feed_forward]
+  std::vector<float> down_experts_bias;                   ///< [experts, width]
+  std::vector<float> shared_router;                       ///< [width], or empty
   Place place = Place::cpu;
 };
+
+/// A layer's matrix of that role. Where the file has one tensor for several (query_key_value, gate_up), those
+/// are views of ranges of its rows.
+WeightView matrix_of(const LayerWeights& layer, Role role);
+/// Exchanges it; its shape is that of the one before.
+void set_matrix(LayerWeights& layer, Role role, const WeightView& matrix);
+
+/// Rows of one of `count` matrices (experts, heads) in a view of all.
+inline WeightView one_of(const WeightView& all, int64_t index, int64_t count) {
+  WeightView one = all;
+  one.rows = all.rows / count;
+  one.data += static_cast<uint64_t>(index * one.rows) * all.row_bytes;
+  return one;
+}
 
 /// What views point into.
 struct WeightStorage {
@@ -41,8 +84,9 @@ struct Weights {
   ModelConfig config;
   WeightView embedding;  ///< [vocabulary, width]
   std::vector<LayerWeights> layers;
-  std::vector<float> output_norm;  ///< [width]
-  WeightView output;               ///< [vocabulary, width]; the embedding where they are tied
+  WeightView positions;     ///< [context_length, width], or no data
+  NormWeights output_norm;  ///< [width]
+  WeightView output;        ///< [vocabulary, width]; the embedding where they are tied
   WeightStorage storage;
 };
 

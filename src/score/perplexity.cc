@@ -152,10 +152,10 @@ class LockStep {
 /// blocks.
 ActivationScheme rounding_of(const Engine& candidate) {
   const auto& tensors = candidate.checkpoint().tensors;
-  const bool wide = std::ranges::any_of(tensors, [](const Tensor& t) { return t.encoding->block == 256; });
-  return wide && candidate.activation_scheme() == activation_scheme_name(ActivationScheme::int8_block)
-             ? ActivationScheme::int8_256_everywhere
-             : ActivationScheme::int8_32_everywhere;
+  const bool wide =
+      std::ranges::any_of(tensors, [](const Tensor& t) { return activation_group(*t.encoding) == 256; });
+  return everywhere(find_activation_scheme(candidate.activation_scheme()).value_or(ActivationScheme::int8_32),
+                    wide);
 }
 
 }  // namespace

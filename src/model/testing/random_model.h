@@ -34,8 +34,10 @@ struct RandomModel {
   int64_t context = 256;
   int64_t window = 0;  ///< sliding window; 0 = none
   bool tied = false;
-  bool bias = false, qk_norm = false;
-  bool divisors = false;                                ///< rope_freqs.weight, as Llama 3 has
+  bool bias = false, qk_norm = false, post_norms = false;
+  bool divisors = false;  ///< rope_freqs.weight, as Llama 3 has
+  int64_t experts = 0, experts_used = 2, expert_feed_forward = 32;
+  int64_t shared_feed_forward = 0;                      ///< of shared experts; 0: none
   std::vector<std::pair<std::string, Value>> metadata;  ///< more keys, e.g. for rope scaling
   const Encoding* encoding = &encoding_f32();           ///< of matrices: F32, F16, BF16 or Q8_0
   float output_gain = 1;                                ///< spread of the logits
@@ -92,6 +94,12 @@ inline Checkpoint random_model(const RandomModel& m) {
   number("context_length", m.context);
   if (m.window > 0) number("attention.sliding_window", m.window);
   c.metadata.set(key("attention.layer_norm_rms_epsilon"), Value::f32(1e-5f));
+  if (m.experts > 0) {
+    number("expert_count", m.experts);
+    number("expert_used_count", m.experts_used);
+    number("expert_feed_forward_length", m.expert_feed_forward);
+    if (m.shared_feed_forward > 0) number("expert_shared_feed_forward_length", m.shared_feed_forward);
+  }
   for (const auto& [name, value] : m.metadata) c.metadata.set(name, value);
 
   Random random(m.seed);
@@ -108,6 +116,9 @@ inline Checkpoint random_model(const RandomModel& m) {
   };
   const auto vector = [&](const std::string& name, int64_t n, double mean, double spread) {
     add(name, {n}, mean, spread, encoding_f32());
+  };
+  const auto stacked = [&](const std::string& name, int64_t rows, int64_t columns) {
+    add(name, {m.experts, rows, columns}, 0, 1 / std::sqrt(static_cast<double>(columns)), *m.encoding);
   };
   const int64_t q = m.heads * m.head_dim, kv = m.kv_heads * m.head_dim;
   add("token_embd.weight", {m.vocabulary, m.width}, 0, 1, *m.encoding);
@@ -134,10 +145,26 @@ inline Checkpoint random_model(const RandomModel& m) {
       vector(b + "attn_k_norm.weight", m.head_dim, 1, 0.2);
     }
     matrix(b + "attn_output.weight", m.width, q);
+    if (m.post_norms) {
+      vector(b + "post_attention_norm.weight", m.width, 1, 0.2);
+      vector(b + "post_ffw_norm.weight", m.width, 1, 0.2);
+    }
     vector(b + "ffn_norm.weight", m.width, 1, 0.2);
-    matrix(b + "ffn_gate.weight", m.feed_forward, m.width);
-    matrix(b + "ffn_up.weight", m.feed_forward, m.width);
-    matrix(b + "ffn_down.weight", m.width, m.feed_forward);
+    if (m.experts == 0) {
+      matrix(b + "ffn_gate.weight", m.feed_forward, m.width);
+      matrix(b + "ffn_up.weight", m.feed_forward, m.width);
+      matrix(b + "ffn_down.weight", m.width, m.feed_forward);
+      continue;
+    }
+    add(b + "ffn_gate_inp.weight", {m.experts, m.width}, 0, 0.3, encoding_f32());
+    stacked(b + "ffn_gate_exps.weight", m.expert_feed_forward, m.width);
+    stacked(b + "ffn_up_exps.weight", m.expert_feed_forward, m.width);
+    stacked(b + "ffn_down_exps.weight", m.width, m.expert_feed_forward);
+    if (m.shared_feed_forward == 0) continue;
+    vector(b + "ffn_gate_inp_shexp.weight", m.width, 0, 0.3);
+    matrix(b + "ffn_gate_shexp.weight", m.shared_feed_forward, m.width);
+    matrix(b + "ffn_up_shexp.weight", m.shared_feed_forward, m.width);
+    matrix(b + "ffn_down_shexp.weight", m.width, m.shared_feed_forward);
   }
   vector("output_norm.weight", m.width, 1, 0.2);
   if (!m.tied) matrix("output.weight", m.vocabulary, m.width, m.output_gain);
@@ -169,6 +196,20 @@ inline std::vector<RandomModel> model_variants() {
   });
   variant([](RandomModel& m) { m.architecture = "qwen2", m.bias = true; });
   variant([](RandomModel& m) { m.architecture = "qwen3", m.qk_norm = true, m.head_dim = 32, m.tied = true; });
+  variant([](RandomModel& m) {
+    m.architecture = "gemma3", m.qk_norm = m.post_norms = m.tied = true, m.head_dim = 32, m.window = 20;
+    m.layers = 7;  // one of them sees everything
+    m.metadata = {{"gemma3.rope.freq_base", Value::f32(1e6f)},
+                  {"gemma3.rope.scaling.type", Value::string("linear")},
+                  {"gemma3.rope.scaling.factor", Value::f32(8)}};
+  });
+  variant([](RandomModel& m) { m.experts = 8; });
+  variant([](RandomModel& m) {
+    m.architecture = "qwen2moe", m.bias = true, m.experts = 6, m.experts_used = 3, m.shared_feed_forward = 64;
+  });
+  variant([](RandomModel& m) {
+    m.architecture = "qwen3moe", m.qk_norm = true, m.experts = 5, m.experts_used = 1;
+  });
   return all;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/file_name.h"
 #include "containers/quote.h"
 #include "suites/line_reader.h"
 
@@ -103,8 +104,7 @@ Result<std::vector<std::string>> texts_field(const json::object& object, std::st
 }
 
 std::string stem_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  const std::string name = file_name(path);
   const size_t dot = name.rfind('.');
   return dot == std::string::npos || dot == 0 ? name : name.substr(0, dot);
 }
