@@ -19,9 +19,12 @@ import numpy as np
 
 FILE_TYPES = {"F32": 0, "BF16": 32, "F16": 1, "Q8_0": 7, "Q6_K": 18, "Q5_1": 9, "Q5_K_M": 17, "Q5_K_S": 16, "Q5_0": 8,
               "Q4_1": 3, "Q4_K_M": 15, "Q4_K_S": 14, "IQ4_NL": 25, "Q4_0": 2, "IQ4_XS": 30, "Q3_K_L": 13, "Q3_K_M": 12,
-              "Q3_K_S": 11, "Q2_K": 10, "Q2_K_S": 21}
+              "Q3_K_S": 11, "Q2_K": 10, "Q2_K_S": 21, "IQ3_M": 27, "IQ3_S": 26, "IQ3_XS": 22, "IQ3_XXS": 23, "IQ2_M": 29,
+              "IQ2_S": 28, "IQ2_XS": 20, "IQ2_XXS": 19, "IQ1_M": 31, "IQ1_S": 24, "TQ2_0": 37, "TQ1_0": 36, "MXFP4_MOE": 38}
 
-CALIBRATED = ["Q2_K_S", "Q2_K", "Q4_0", "Q5_0", "IQ4_NL", "IQ4_XS", "Q4_K_M"]  # llama.cpp insists on data for Q2_K_S
+# llama.cpp insists on data for these, if not for all of their tensors.
+NEED_DATA = ["Q2_K_S", "IQ3_XS", "IQ3_XXS", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S"]
+CALIBRATED = NEED_DATA + ["Q2_K", "Q4_0", "Q5_0", "IQ4_NL", "IQ4_XS", "Q4_K_M", "IQ3_M", "IQ3_S"]
 
 
 def dense(ff=256, columns=256, tied=False, bias=False, qk_norm=False, experts=0):
@@ -123,7 +126,8 @@ def encodings_by_layer(types, name, layers):
 
 
 def make_golden(out):
-    base = {n: n[:-2] if n.endswith(("_S", "_M", "_L")) else n for n in FILE_TYPES}
+    base = {n: n[:-2] if n[0] == "Q" and n.endswith(("_S", "_M", "_L")) else n for n in FILE_TYPES}
+    base |= {"IQ2_S": "IQ2_XS", "IQ2_M": "IQ2_S", "IQ3_XS": "IQ3_S", "IQ3_M": "IQ3_S"}
     print("# Made by tools/oracle_recipes.py from llama.cpp's own choices; see there for the format.", file=out)
     with tempfile.TemporaryDirectory() as folder:
         for case, architecture, layers, heads, kv_heads, experts, tensors in CASES:
@@ -134,7 +138,9 @@ def make_golden(out):
             for name, shape in tensors:
                 print("tensor", name, *shape, file=out)
             imatrix = importance(tensors, layers)
-            plans = [(r, False) for r in FILE_TYPES if r != "Q2_K_S"] + [(r, True) for r in CALIBRATED]
+            plans = [(r, False) for r in FILE_TYPES if r not in NEED_DATA] + [(r, True) for r in CALIBRATED]
+            if experts > 8:  # hours, where codes name vectors
+                plans = [(r, c) for r, c in plans if not r.startswith(("IQ1", "IQ2", "IQ3"))]
             for recipe, calibrated in plans:
                 if not quantize(source, target, FILE_TYPES[recipe], imatrix if calibrated else None):
                     sys.exit(f"{case}: llama.cpp does not make {recipe}")

@@ -9,7 +9,10 @@
 #include "kernels/kernel_table.h"
 #include "kernels/search_table.h"
 #include "model/forward.h"
+#include "model/rows.h"
+#include "quantize/layer_roles.h"
 #include "stats/gram.h"
+#include "stats/sequence_passes.h"
 
 namespace carat {
 namespace {
@@ -34,7 +37,8 @@ std::optional<LinearInput> input_of(Role role) {
 
 std::unordered_map<std::string, WalkPlace> places(const ModelConfig& c) {
   std::unordered_map<std::string, WalkPlace> out;
-  for (const TensorRule& rule : find_family(c.architecture)->tensors) {
+  const Family& family = *find_family(c.architecture);
+  for (const TensorRule& rule : family.tensors) {
     const auto input = input_of(rule.role);
     if (!rule.per_layer())
       out[rule.gguf_name(0)] = {rule.role == Role::output || rule.role == Role::output_norm ? c.layers : -1,
@@ -49,6 +53,15 @@ std::unordered_map<std::string, WalkPlace> places(const ModelConfig& c) {
 
 Result<Checkpoint> in_walking_order(Checkpoint checkpoint) {
   CARAT_TRY(const ModelConfig config, read_model_config(checkpoint));
+  if (config.experts.count > 0)
+    return usage_error(
+        "{}: is a mixture of experts, whose Hessians carat does not measure yet; --method search with --text "
+        "or "
+        "--calibration weighs each expert's columns by what it reads",
+        checkpoint.source);
+  if (config.latent.rank > 0)
+    return usage_error("{}: gptq does not know latent attention yet; --method search is the alternative",
+                       checkpoint.source);
   const auto known = places(config);
   // Layer, step within it, and the family's own order. Norms and biases come before the first step, but for
   // the norm of the feed-forward, which comes before the third.
@@ -84,18 +97,19 @@ class BlockWalker final : public Guide {
  public:
   BlockWalker(const Checkpoint& checkpoint, const KernelTable& kernels,
               std::span<const Encoding* const> targets, const CalibrationText& text,
-              const FeedbackOptions& options)
-      : checkpoint_(checkpoint), kernels_(kernels), targets_(targets), text_(text), options_(options) {}
+              ActivationScheme activations, const FeedbackOptions& options)
+      : checkpoint_(checkpoint),
+        kernels_(kernels),
+        targets_(targets),
+        text_(text),
+        activations_(activations),
+        options_(options) {}
 
   Status start(const Context& context) {
     CARAT_TRY(outer_, load_outer_weights(context, checkpoint_));
+    CARAT_DO(check_calibration_text(checkpoint_.source, config(), text_));
+    passes_.emplace(config(), text_.sequences);
     places_ = places(config());
-    KvFormat format;
-    format.kv_heads = static_cast<int>(config().kv_heads);
-    format.head_dim = static_cast<int>(config().head_dim);
-    cache_.resize(static_cast<size_t>(format.bytes(text_.context)) + 64);
-    auto* aligned = reinterpret_cast<uint8_t*>((reinterpret_cast<uintptr_t>(cache_.data()) + 63) / 64 * 64);
-    views_.assign(static_cast<size_t>(config().layers), KvView{aligned, format});
     return {};
   }
 
@@ -105,12 +119,8 @@ class BlockWalker final : public Guide {
     if (!place || !place->input) return ColumnGuide{};
     CARAT_DO(reach(context, *place));
     if (!wants_feedback) return ColumnGuide{};
-    const int64_t stage = stage_of(place->layer, *place->input);
-    if (factor_stage_ != stage) {
-      if (Status measured = measure_input(context, *place); !measured)
-        return std::move(measured).error().within(checkpoint_.tensors[tensor].name);
-      factor_stage_ = stage;
-    }
+    if (Status known = learn_input(context, *place, *targets_[tensor]); !known)
+      return std::move(known).error().within(checkpoint_.tensors[tensor].name);
     open_.tokens = text_.tokens();
     open_.damping = factor_.damping;
     return ColumnGuide{importance_, &factor_};
@@ -118,12 +128,12 @@ class BlockWalker final : public Guide {
 
   Status take_over(const Context& context, size_t tensor, Bytes stored) override {
     if (const WalkPlace* place = place_of(tensor); place && place->input) CARAT_DO(reach(context, *place));
-    CARAT_DO(rounded(tensor, 0, checkpoint_.tensors[tensor].rows(), stored));
+    CARAT_DO(rounded(context, tensor, 0, checkpoint_.tensors[tensor].rows(), stored));
     CARAT_DO(finished(context, tensor));
     return {};
   }
 
-  Status rounded(size_t tensor, int64_t first, int64_t rows, Bytes stored) override {
+  Status rounded(const Context& context, size_t tensor, int64_t first, int64_t rows, Bytes stored) override {
     const WalkPlace* place = place_of(tensor);
     if (!place) return {};
     const Tensor& t = checkpoint_.tensors[tensor];
@@ -132,7 +142,7 @@ class BlockWalker final : public Guide {
     } else if (place->input && place->role != Role::output) {
       std::vector<float>& values = matrices_[place->role];
       values.resize(static_cast<size_t>(t.elements()));
-      decode(*targets_[tensor], stored, rows, t.columns(), values.data() + first * t.columns());
+      decode(context, *targets_[tensor], stored, rows, t.columns(), values.data() + first * t.columns());
     }
     return {};
   }
@@ -145,70 +155,42 @@ class BlockWalker final : public Guide {
       CARAT_DO(embed_all(context, tensor));
     } else if (place->input && place->role != Role::output) {
       const std::vector<float>& values = matrices_[place->role];
-      view_of(place->role) = {&encoding_f32(), reinterpret_cast<const uint8_t*>(values.data()), t.rows(),
-                              t.columns(), static_cast<uint64_t>(t.columns()) * sizeof(float)};
+      set_matrix(layer_, place->role,
+                 {&encoding_f32(), reinterpret_cast<const uint8_t*>(values.data()), t.rows(), t.columns(),
+                  static_cast<uint64_t>(t.columns()) * sizeof(float)});
     }
     return std::exchange(open_, {});
   }
 
  private:
   const ModelConfig& config() const { return outer_.config; }
-  int64_t attended_width() const { return int64_t{config().heads} * config().head_dim; }
+  int64_t attended_width() const { return config().mixed_width(); }
 
   const WalkPlace* place_of(size_t tensor) const {
     const auto at = places_.find(checkpoint_.tensors[tensor].name);
     return at == places_.end() ? nullptr : &at->second;
   }
 
-  WeightView& view_of(Role role) {
-    switch (role) {
-      case Role::query:
-        return layer_.q;
-      case Role::key:
-        return layer_.k;
-      case Role::value:
-        return layer_.v;
-      case Role::attention_output:
-        return layer_.attention_output;
-      case Role::gate:
-        return layer_.gate;
-      case Role::up:
-        return layer_.up;
-      default:
-        return layer_.down;
-    }
-  }
-
-  void decode(const Encoding& e, Bytes stored, int64_t rows, int64_t columns, float* out) const {
-    const DecodeValues values = search_table(kernels_.isa).decode[search_position(e)];
+  void decode(const Context& context, const Encoding& e, Bytes stored, int64_t rows, int64_t columns,
+              float* out) const {
+    const SearchTable& table = search_table(kernels_.isa);
     const uint64_t row_bytes = e.row_bytes(columns);
-    for (int64_t r = 0; r < rows; ++r)
-      values(stored.data() + static_cast<uint64_t>(r) * row_bytes, out + r * columns, columns);
+    context.pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
+      decode_rows(table, e, stored.data() + static_cast<uint64_t>(begin) * row_bytes, end - begin, columns,
+                  out + begin * columns);
+    });
   }
 
-  Model model() const { return {outer_, kernels_, ActivationScheme::float32}; }
-
-  /// body(segment, first) for each sequence, whose tokens are rows [first, ...) of the calibration set.
-  template <class Body>
-  Status over_sequences(const Context& context, Body&& body) {
-    int64_t first = 0;
-    for (const std::vector<TokenId>& tokens : text_.sequences) {
-      CARAT_DO(context.check());
-      const ForwardSegment segment{tokens, 0, views_, static_cast<int64_t>(tokens.size())};
-      begin_forward(context.pool, config(), {&segment, 1}, scratch_);
-      body(std::span(&segment, 1), first, segment.kept);
-      first += segment.kept;
-    }
-    return {};
-  }
+  Model model() const { return {outer_, kernels_, activations_}; }
 
   Status embed_all(const Context& context, size_t tensor) {
     const Tensor& t = checkpoint_.tensors[tensor];
     const Encoding& e = *targets_[tensor];
     outer_.embedding = {&e, embedding_.data(), t.rows(), t.columns(), e.row_bytes(t.columns())};
     x_.resize(static_cast<size_t>(text_.tokens() * config().width));
-    CARAT_DO(over_sequences(context, [&](auto segments, int64_t first, int64_t) {
-      embed(context.pool, outer_, segments, x_.data() + first * config().width);
+    CARAT_DO(passes_->each(context, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
+      embed(context.pool, outer_, pass.segments, x_.data() + pass.first * config().width);
+      return {};
     }));
     embedding_ = {};
     embedded_ = true;
@@ -242,62 +224,88 @@ class BlockWalker final : public Guide {
   /// Past the matrices of the present stage, whose rounded weights are in layer_.
   Status leave_stage(const Context& context) {
     const int64_t width = config().width, l = stage_ / 4, mixed = attended_width();
-    switch (static_cast<LinearInput>(stage_ % 4)) {
-      case LinearInput::attention:
-        attended_.resize(static_cast<size_t>(text_.tokens() * mixed));
-        return over_sequences(context, [&](auto segments, int64_t first, int64_t n) {
-          layer_attention(context.pool, model(), layer_, l, segments, false, x_.data() + first * width,
-                          scratch_);
-          std::memcpy(attended_.data() + first * mixed, scratch_.attended.data(), n * mixed * sizeof(float));
-        });
-      case LinearInput::attention_output:
-        return over_sequences(context, [&](auto, int64_t first, int64_t n) {
-          std::memcpy(scratch_.attended.data(), attended_.data() + first * mixed, n * mixed * sizeof(float));
-          layer_attention_output(context.pool, model(), layer_, l, n, x_.data() + first * width, scratch_);
-        });
-      case LinearInput::feed_forward:
-        return {};
-      default:
-        return over_sequences(context, [&](auto, int64_t first, int64_t n) {
-          layer_gated(context.pool, model(), layer_, l, n, x_.data() + first * width, scratch_);
-          layer_down(context.pool, model(), layer_, l, n, x_.data() + first * width, scratch_);
-        });
-    }
+    const auto input = static_cast<LinearInput>(stage_ % 4);
+    if (input == LinearInput::feed_forward) return {};
+    // Where the feed-forward is parallel, x waits for it.
+    if (input == LinearInput::attention_output && config().parallel) return {};
+    if (input == LinearInput::attention) attended_.resize(static_cast<size_t>(text_.tokens() * mixed));
+    return passes_->each(context, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
+      float* x = x_.data() + pass.first * width;
+      float* attended = attended_.data() + pass.first * mixed;
+      const size_t attended_bytes = static_cast<size_t>(pass.rows * mixed) * sizeof(float);
+      if (input == LinearInput::attention) {
+        layer_attention(context.pool, model(), layer_, l, pass.segments, false, x, scratch_);
+        std::memcpy(attended, scratch_.attended.data(), attended_bytes);
+      } else if (input == LinearInput::attention_output) {
+        std::memcpy(scratch_.attended.data(), attended, attended_bytes);
+        layer_attention_output(context.pool, model(), layer_, l, pass.rows, x, scratch_);
+      } else {
+        layer_gated(context.pool, model(), layer_, l, pass.rows, x, scratch_);
+        layer_down(context.pool, model(), layer_, l, pass.rows, x, scratch_);
+        if (!config().parallel) return {};
+        std::memcpy(scratch_.attended.data(), attended, attended_bytes);
+        layer_attention_output(context.pool, model(), layer_, l, pass.rows, x, scratch_);
+      }
+      return {};
+    });
   }
 
-  /// Hessian, importance and factor of the present input.
-  Status measure_input(const Context& context, const WalkPlace& place) {
-    const int64_t width = config().width, l = place.layer, mixed = attended_width();
-    const int64_t columns = input_columns(config(), *place.input);
-    std::vector<float> hessian(static_cast<size_t>(columns * columns));
-    CARAT_DO(over_sequences(context, [&](auto, int64_t first, int64_t n) {
-      const float* x = x_.data() + first * width;
-      const float* seen = scratch_.h.data();
-      switch (*place.input) {
-        case LinearInput::attention:
-        case LinearInput::feed_forward: {
-          const auto& gain =
-              *place.input == LinearInput::attention ? layer_.attention_norm : layer_.feed_forward_norm;
-          rms_norm(kernels_, x, gain.data(), config().norm_epsilon, n, width, scratch_.h.data());
-          break;
-        }
-        case LinearInput::attention_output:
-          seen = attended_.data() + first * mixed;
-          break;
-        case LinearInput::down:
-          layer_gated(context.pool, model(), layer_, l, n, x, scratch_);
-          seen = scratch_.gate.data();
-          break;
-        case LinearInput::output:
-          final_norm(context.pool, model(), x, n, scratch_.h.data());
-      }
-      accumulate_gram(context.pool, kernels_, seen, n, columns, hessian.data());
+  /// scratch_ holds, or attended_, what the matrices of this place read of a pass: [rows, columns].
+  const float* input_rows(const Context& context, const WalkPlace& place, const SequencePasses::Pass& pass) {
+    const float* x = x_.data() + pass.first * config().width;
+    switch (*place.input) {
+      case LinearInput::attention:
+        return normed(context.pool, model(), layer_.attention_norm, pass.rows, x, scratch_);
+      case LinearInput::attention_output:
+        return attended_.data() + pass.first * attended_width();
+      case LinearInput::feed_forward:
+        return normed(context.pool, model(), layer_.feed_forward_norm, pass.rows, x, scratch_);
+      case LinearInput::down:
+        layer_gated(context.pool, model(), layer_, place.layer, pass.rows, x, scratch_);
+        return scratch_.gate.data();
+      case LinearInput::experts:
+      case LinearInput::experts_down:
+      case LinearInput::query_latent:
+      case LinearInput::latent:
+      case LinearInput::output:
+        break;
+    }
+    final_norm(context.pool, model(), x, pass.rows, scratch_.h.data());
+    return scratch_.h.data();
+  }
+
+  /// Hessian, importance and factor of the present input, for a matrix that becomes `target`.
+  Status learn_input(const Context& context, const WalkPlace& place, const Encoding& target) {
+    const int64_t columns = input_columns(config(), *place.input, place.layer);
+    const int64_t stage = stage_of(place.layer, *place.input);
+    FeedbackOptions wanted = options_;
+    if (wanted.order == ColumnOrder::grouped) {
+      wanted.block = target.block;
+      wanted.leaf = target.leaf;
+    }
+    const bool measured = measured_stage_ == stage;
+    if (measured && factor_block_ == wanted.block && factor_leaf_ == wanted.leaf) return {};
+    if (!measured) CARAT_DO(measure_input(context, place, columns));
+    measured_stage_ = stage;
+    CARAT_TRY(factor_, prepare_feedback(context, kernels_, hessian_, columns, wanted));
+    factor_block_ = wanted.block;
+    factor_leaf_ = wanted.leaf;
+    // Matrices of one input differ in their encodings, but only an order that follows those needs H again.
+    if (wanted.order != ColumnOrder::grouped) hessian_ = {};
+    return {};
+  }
+
+  Status measure_input(const Context& context, const WalkPlace& place, int64_t columns) {
+    hessian_.assign(static_cast<size_t>(columns * columns), 0.0f);
+    CARAT_DO(passes_->each(context, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
+      accumulate_gram(context.pool, kernels_, activations_, input_rows(context, place, pass), pass.rows,
+                      columns, hessian_.data());
+      return {};
     }));
-    mirror_gram(context.pool, hessian.data(), columns);
+    mirror_gram(context.pool, hessian_.data(), columns);
     importance_.resize(static_cast<size_t>(columns));
     for (int64_t k = 0; k < columns; ++k)
-      importance_[static_cast<size_t>(k)] = hessian[static_cast<size_t>(k * columns + k)];
-    CARAT_TRY(factor_, prepare_feedback(context, kernels_, hessian, columns, options_));
+      importance_[static_cast<size_t>(k)] = hessian_[static_cast<size_t>(k * columns + k)];
     return {};
   }
 
@@ -305,6 +313,7 @@ class BlockWalker final : public Guide {
   const KernelTable& kernels_;
   const std::span<const Encoding* const> targets_;
   const CalibrationText& text_;
+  const ActivationScheme activations_;
   const FeedbackOptions options_;
   std::unordered_map<std::string, WalkPlace> places_;
 
@@ -318,12 +327,13 @@ class BlockWalker final : public Guide {
 
   int64_t stage_ = 0;  // whose input x_ and attended_ are at
   std::vector<float> x_, attended_;
-  std::vector<uint8_t> cache_;
-  std::vector<KvView> views_;
+  std::optional<SequencePasses> passes_;
   ForwardScratch scratch_;
 
-  int64_t factor_stage_ = -1;
+  int64_t measured_stage_ = -1;  // of hessian_ and importance_
+  std::vector<float> hessian_;
   FeedbackFactor factor_;
+  int64_t factor_block_ = 0, factor_leaf_ = 0;  // that it was made for
   std::vector<float> importance_;
   GuideNote open_;
 };
@@ -332,10 +342,10 @@ class BlockWalker final : public Guide {
 
 Result<std::unique_ptr<Guide>> make_block_walker(const Context& context, const Checkpoint& checkpoint,
                                                  std::span<const Encoding* const> targets,
-                                                 const CalibrationText& text,
+                                                 const CalibrationText& text, ActivationScheme activations,
                                                  const FeedbackOptions& options) {
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
-  auto walker = std::make_unique<BlockWalker>(checkpoint, *kernels, targets, text, options);
+  auto walker = std::make_unique<BlockWalker>(checkpoint, *kernels, targets, text, activations, options);
   CARAT_DO(walker->start(context));
   return std::unique_ptr<Guide>(std::move(walker));
 }

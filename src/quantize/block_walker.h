@@ -10,7 +10,8 @@
 //   down                   Hessian of silu(gate) * up                        x += down(...)
 //   output                 Hessian of the final norm(x)
 //
-// Each step runs the weights as they are by then, rounded ones decoded to float, with activations in float.
+// Each step runs the weights as they are by then, rounded ones decoded to float, with activations
+// in bf16 or float.
 // A resume needs no other state than the rounded tensors themselves: they are read back, and x moves through
 // them without any Hessian. Rejected: a file of hidden states beside the partial one, as large as the model's
 // own activations, to save a tenth of the time.
@@ -39,6 +40,7 @@ Result<std::vector<bool>> walked_tensors(const Checkpoint& checkpoint);
 /// they are as long as the walker is used.
 Result<std::unique_ptr<Guide>> make_block_walker(const Context& context, const Checkpoint& checkpoint,
                                                  std::span<const Encoding* const> targets,
-                                                 const CalibrationText& text, const FeedbackOptions& options);
+                                                 const CalibrationText& text, ActivationScheme activations,
+                                                 const FeedbackOptions& options);
 
 }  // namespace carat

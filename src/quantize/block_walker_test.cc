@@ -8,6 +8,7 @@
 #include "kernels/kernel_table.h"
 #include "model/forward.h"
 #include "quantize/testing.h"
+#include "stats/testing.h"
 
 namespace carat {
 namespace {
@@ -29,16 +30,8 @@ Checkpoint model(bool tied = false) {
 }
 
 CalibrationText text(uint64_t seed = 3) {
-  CalibrationText out;
-  out.context = kContext;
-  out.names = {"random"};
+  CalibrationText out = random_text(kSequences, kContext, 96, seed);
   out.digest = std::string(64, 'a');
-  Random random(seed);
-  for (int64_t i = 0; i < kSequences; ++i) {
-    out.sequences.emplace_back();
-    for (int64_t t = 0; t < kContext; ++t)
-      out.sequences.back().push_back(static_cast<TokenId>(random.next() % 96));
-  }
   return out;
 }
 
@@ -133,6 +126,41 @@ TEST(BlockWalker, matrices_are_guided_and_say_so) {
   }
 }
 
+TEST(BlockWalker, every_family_is_walked) {
+  Folder folder;
+  Runner runner;
+  for (const Family* family : all_families()) {
+    SCOPED_TRACE(family->architecture);
+    const TinyShape shape{.layers = 2,
+                          .width = 64,
+                          .feed_forward = 128,
+                          .heads = 4,
+                          .kv_heads = 2,
+                          .head_dim = 16,
+                          .vocabulary = 96};
+    const Checkpoint source =
+        tiny_model(std::string(family->architecture), testing::tiny_shape(*family, shape), 5);
+    const CalibrationText with = text();
+    QuantizeOptions options = guided(with);
+    const auto report = quantize(runner.context(), source, folder / "gptq.gguf", options);
+    if (source.metadata.has(std::string(family->architecture) + ".expert_count")) {
+      ASSERT_FALSE(report.ok());
+      EXPECT_NE(report.error().message.find("--method search"), std::string::npos) << report.error().message;
+      continue;
+    }
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    for (const TensorReport& t : report->tensors)
+      EXPECT_EQ(t.method == "gptq", t.shape.size() == 2 && t.name.find("_embd") == std::string::npos)
+          << t.name;
+    options.method = "nearest";
+    options.text = nullptr;
+    const Checkpoint nearest = quantized(folder, source, options);
+    const std::vector<float> exact = hidden_states(source, with);
+    EXPECT_LT(distance(hidden_states(*read_gguf(folder / "gptq.gguf"), with), exact),
+              0.9 * distance(hidden_states(nearest, with), exact));
+  }
+}
+
 TEST(BlockWalker, the_order_and_the_number_of_threads_do_not_matter) {
   Folder folder;
   const CalibrationText with = text();
@@ -189,10 +217,53 @@ TEST(BlockWalker, methods_and_text_must_fit) {
   options.text = nullptr;
   const auto without = plan_quantize(model(), options);
   ASSERT_FALSE(without.ok());
-  EXPECT_EQ(without.error().message, "method gptq needs calibration text; give one with --text FILE");
+  EXPECT_EQ(without.error().message, "the method 'gptq' needs calibration text; give one with --text FILE");
   options = guided(with);
   options.method = "nearest";
   EXPECT_EQ(plan_quantize(model(), options).error().code, Code::usage);
+}
+
+TEST(BlockWalker, EveryOrderOfColumnsWorksAlsoWhereMatricesOfOneInputDiffer) {
+  Folder folder;
+  Runner runner;
+  const CalibrationText with = text();
+  const std::vector<float> exact = hidden_states(model(), with);
+  std::vector<std::string> files;
+  for (const ColumnOrder order : {ColumnOrder::natural, ColumnOrder::descending, ColumnOrder::grouped}) {
+    SCOPED_TRACE(column_order_name(order));
+    QuantizeOptions options = guided(with);
+    options.feedback.order = order;
+    options.recipe.rules = {*make_rule("attn_k", "Q8_0"), *make_rule("attn_v", "IQ4_NL")};
+    const std::string path = folder / std::string(column_order_name(order));
+    const auto report = quantize(runner.context(), model(), path, options);
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    QuantizeOptions blind = options;
+    blind.method = "nearest";
+    blind.text = nullptr;
+    ASSERT_TRUE(quantize(runner.context(), model(), folder / "blind.gguf", blind).ok());
+    const double guided_by = distance(hidden_states(*read_gguf(path), with), exact);
+    EXPECT_LT(guided_by, 0.9 * distance(hidden_states(*read_gguf(folder / "blind.gguf"), with), exact));
+    files.push_back(contents(path));
+  }
+  EXPECT_NE(files[0], files[1]);
+  EXPECT_NE(files[0], files[2]);
+}
+
+TEST(BlockWalker, TextThatTheModelCannotReadIsRefusedBeforeAnythingIsWritten) {
+  Folder folder;
+  Runner runner;
+  CalibrationText foreign = text();
+  foreign.sequences[3][5] = 96;
+  const auto outside = quantize(runner.context(), model(), folder / "a.gguf", guided(foreign));
+  ASSERT_FALSE(outside.ok());
+  EXPECT_EQ(outside.error().code, Code::bad_data);
+  EXPECT_NE(outside.error().message.find("token 96"), std::string::npos) << outside.error().message;
+  CalibrationText empty;
+  empty.digest = std::string(64, 'b');
+  const auto nothing = quantize(runner.context(), model(), folder / "a.gguf", guided(empty));
+  ASSERT_FALSE(nothing.ok());
+  EXPECT_EQ(nothing.error().code, Code::usage);
+  EXPECT_FALSE(std::filesystem::exists(folder / "a.gguf.partial"));
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& 
   HfWriteOptions write;
   write.encoding = options.encoding;
   write.discard_partial = options.discard_partial;
+  if (options.split_bytes > 0) write.shard_bytes = options.split_bytes;
   CARAT_DO(check_hf_directory(checkpoint, directory, write));
   CARAT_TRY(Work work, plan_floats(source, *options.encoding));
   std::vector<TensorRecord> records;
@@ -69,7 +70,7 @@ Result<QuantizeReport> convert(const Context& context, const Checkpoint& checkpo
     CARAT_TRY(work, plan_copy(checkpoint));
   }
   return run_work(context, checkpoint, out_path, std::move(work),
-                  {"convert", options.resume, options.discard_partial, q.slab_weights});
+                  {"convert", options.resume, options.discard_partial, q.slab_weights, options.split_bytes});
 }
 
 }  // namespace carat

@@ -15,6 +15,7 @@ struct ConvertOptions {
   const Encoding* encoding = nullptr;
   bool resume = false;  ///< GGUF only
   bool discard_partial = false;
+  uint64_t split_bytes = 0;  ///< most bytes of one file; 0: GGUF in one, safetensors by Hugging Face's custom
 };
 
 /// Writes a GGUF file or a Hugging Face directory. Quantized tensors are decoded where a float encoding is

@@ -15,7 +15,8 @@ class Guide {
   /// stays valid until finished().
   virtual Result<ColumnGuide> begin(const Context& context, size_t tensor, bool wants_feedback) = 0;
   /// Rows [first, first + rows) of the tensor as they are stored in the output.
-  virtual Status rounded(size_t tensor, int64_t first, int64_t rows, Bytes stored) = 0;
+  virtual Status rounded(const Context& context, size_t tensor, int64_t first, int64_t rows,
+                         Bytes stored) = 0;
   virtual Result<GuideNote> finished(const Context& context, size_t tensor) = 0;
   /// In place of the three: a tensor that an interrupted run has rounded already.
   virtual Status take_over(const Context& context, size_t tensor, Bytes stored) = 0;

@@ -1,6 +1,7 @@
 #include "quantize/importance.h"
 
 #include "base/digest.h"
+#include "base/file_name.h"
 
 namespace carat {
 
@@ -26,14 +27,12 @@ CalibrationRecord calibration_record(const Checkpoint& checkpoint, const std::st
                                      const CalibrationStatistics& statistics,
                                      const std::vector<TensorImportance>& importance) {
   CalibrationRecord record;
-  record.file = file.substr(file.rfind('/') + 1);
-  if (!statistics.datasets.empty()) {
-    const std::string& dataset = statistics.datasets.front();
-    record.dataset = dataset.substr(dataset.rfind('/') + 1);
-  }
+  record.file = file_name(file);
+  if (!statistics.datasets.empty()) record.dataset = file_name(statistics.datasets.front());
   record.entries = statistics.tensors.size();
   record.chunks = statistics.chunks;
   record.texts = statistics.text_digests;
+  record.sketch = statistics.sketch;
   record.arithmetic = statistics.arithmetic;
   Sha256 digest;
   for (size_t i = 0; i < importance.size(); ++i) {

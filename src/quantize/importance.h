@@ -24,6 +24,7 @@ struct CalibrationRecord {
   uint64_t entries = 0, chunks = 0;
   std::string digest;
   std::vector<std::string> texts;
+  TextSketch sketch;
   std::string arithmetic;
 };
 

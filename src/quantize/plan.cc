@@ -4,21 +4,13 @@
 #include <algorithm>
 
 #include "containers/gguf.h"
-#include "containers/mapped_file.h"
 #include "quantize/block_walker.h"
+#include "quantize/method.h"
 #include "quantize/provenance.h"
 #include "quantize/work.h"
 
 namespace carat {
 namespace {
-
-Result<const Rounder*> find_method(const std::string& name) {
-  if (name.empty()) return all_rounders().front();
-  if (const Rounder* r = find_rounder(name)) return r;
-  std::string names;
-  for (const Rounder* r : all_rounders()) names += fmt::format("{}{}", names.empty() ? "" : ", ", r->name());
-  return usage_error("there is no method '{}'; there are {}", name, names);
-}
 
 /// Float targets have no codes to choose: they are rounded to nearest whatever the method.
 Result<const Rounder*> rounder_for(const Rounder* method, const TensorPlan& t) {
@@ -91,6 +83,12 @@ Status plan_importance(const Checkpoint& checkpoint, const QuantizeOptions& opti
     CARAT_TRY(work.importance[i], importance_of(checkpoint, t, statistics));
     if (work.importance[i].empty()) without.push_back(t.name);
     const auto unseen = std::ranges::count_if(work.importance[i], [](const auto& m) { return m.empty(); });
+    if (unseen > 0 && !options.allow_fallback)
+      return usage_error(
+          "{}: {} of its {} experts saw no calibration token, so that nothing says which of their columns "
+          "matter; "
+          "calibrate on more text, or give leave to count their columns alike with --allow-fallback",
+          t.name, unseen, work.importance[i].size());
     if (unseen > 0)
       work.plan.notes.push_back(
           fmt::format("{}: {} of {} experts saw no calibration token; their columns "
@@ -100,17 +98,73 @@ Status plan_importance(const Checkpoint& checkpoint, const QuantizeOptions& opti
   if (!without.empty())
     work.plan.notes.push_back(
         fmt::format("no statistics, so that all columns count alike: {}", fmt::join(without, ", ")));
-  work.calibration = calibration_record(checkpoint, options.calibration_file, statistics, work.importance);
+  // Of statistics made from the text, the record of the text says all.
+  if (!options.calibration_file.empty())
+    work.calibration = calibration_record(checkpoint, options.calibration_file, statistics, work.importance);
+  return {};
+}
+
+/// What cannot do without importance has some.
+Status check_importance(const QuantizeOptions& options, const Work& work) {
+  if (options.calibration || options.text) return {};
+  std::vector<const TensorPlan*> needy;
+  for (size_t i = 0; i < work.plan.tensors.size(); ++i) {
+    const TensorPlan& t = work.plan.tensors[i];
+    if (work.rounders[i] && requires_importance(options.recipe.name, t.name, *t.to)) needy.push_back(&t);
+  }
+  if (needy.empty()) return {};
+  return usage_error(
+      "{} to {}{}: at so few bits weights are worth nothing unless it is known which columns matter. Give "
+      "calibration text with --text FILE and --method gptq or awq+gptq, or make statistics with `carat "
+      "calibrate "
+      "MODEL --text FILE -o STATS` and give them with --calibration STATS",
+      needy.front()->name, needy.front()->to->name,
+      needy.size() > 1 ? fmt::format(" (and {} more tensors)", needy.size() - 1) : "");
+}
+
+/// Columns that share a code are not rounded in an order of their own.
+Status check_order(const Work& work) {
+  if (work.feedback.order == ColumnOrder::natural) return {};
+  for (size_t i = 0; i < work.plan.tensors.size(); ++i) {
+    const TensorPlan& t = work.plan.tensors[i];
+    if (work.rounders[i] && work.rounders[i]->needs_feedback() && t.to->atom > 1)
+      return usage_error(
+          "{} columns of {} share a code, so that {} cannot be rounded in {} order; leave out --order",
+          t.to->atom, t.to->name, t.name, column_order_name(work.feedback.order));
+  }
+  return {};
+}
+
+/// What the method needs to know is there, and nothing that it would not look at.
+Status check_data(const Method& method, const QuantizeOptions& options) {
+  if (method.rounder->needs_feedback() && !options.text)
+    return usage_error("the method '{}' needs calibration text; give one with --text FILE",
+                       method.rounder->name());
+  for (const Transform* transform : method.transforms)
+    if (transform->needs_statistics() && !options.text && !options.calibration)
+      return usage_error(
+          "the method '{}' needs to know what the matrices read; give --text FILE, or --calibration "
+          "STATS from `carat calibrate`",
+          transform->name());
+  for (const Transform* transform : method.transforms)
+    if (!transform->needs_statistics() && options.calibration && !options.text)
+      return usage_error(
+          "the statistics of --calibration are of the model before '{}'; give --text FILE instead",
+          transform->name());
+  if (options.text && !method.uses_text())
+    return usage_error("the method '{}' makes no use of calibration text", method.rounder->name());
+  if (options.calibration && !method.uses_statistics())
+    return usage_error("the method '{}' does not look at importance; leave out --calibration, or --method",
+                       method.rounder->name());
   return {};
 }
 
 }  // namespace
 
 Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& options) {
-  CARAT_TRY(const Rounder* method, find_method(options.method));
-  if (options.calibration && !method->uses_importance())
-    return usage_error("the method '{}' does not look at importance; leave out --calibration, or --method",
-                       method->name());
+  CARAT_TRY(const Method chosen, parse_method(options.method));
+  const Rounder* method = chosen.rounder;
+  CARAT_DO(check_data(chosen, options));
   const auto facts = read_model_facts(checkpoint.metadata);
   if (!facts) return Error(facts.error()).within(checkpoint.source);
   const std::vector<TensorFacts> tensors = tensor_facts(checkpoint);
@@ -118,18 +172,15 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
             assign_encodings(options.recipe, *facts, tensors,
                              {.calibrated = options.calibration || options.text,
                               .allow_fallback = options.allow_fallback}));
-  const bool guided = method->needs_feedback();
-  if (guided && !options.text)
-    return usage_error("method {} needs calibration text; give one with --text FILE", method->name());
-  if (!guided && options.text)
-    return usage_error("method {} makes no use of calibration text", method->name());
   std::vector<bool> walked(checkpoint.tensors.size(), true);
-  if (guided) {
+  if (method->needs_feedback()) {
     CARAT_TRY(walked, walked_tensors(checkpoint));
   }
   Work work;
   work.text = options.text;
+  work.activations = options.activations;
   work.feedback = options.feedback;
+  work.guided = method->needs_feedback();
   work.recipe = options.recipe.name;
   work.file_type = options.recipe.file_type;
   for (const EncodingRule& r : options.recipe.rules) work.rules.push_back(format_tensor_rule(r));
@@ -146,7 +197,7 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
       if (!t.from->is_float && !t.to->is_float && !options.allow_requantize)
         return would_requantize(checkpoint, t);
       // What no Hessian is known of, such as an embedding, gets the default method.
-      CARAT_TRY(rounder, rounder_for(walked[i] ? method : all_rounders().front(), t));
+      CARAT_TRY(rounder, rounder_for(walked[i] ? method : &default_rounder(), t));
       t.method = rounder->name();
       if (work.method == "copy" || !t.to->is_float) work.method = t.method;
     }
@@ -157,6 +208,13 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
     work.plan.tensors.push_back(std::move(t));
     work.rounders.push_back(rounder);
   }
+  CARAT_DO(check_importance(options, work));
+  CARAT_DO(check_order(work));
+  std::vector<const Encoding*> rounded;
+  for (size_t i = 0; i < work.rounders.size(); ++i)
+    if (work.rounders[i]) rounded.push_back(work.plan.tensors[i].to);
+  if (std::string warning = low_bit_warning(options.recipe.name, rounded); !warning.empty())
+    work.plan.notes.push_back(std::move(warning));
   if (options.calibration) CARAT_DO(plan_importance(checkpoint, options, work));
   CARAT_DO(measure_gguf(checkpoint, work));
   return work;
@@ -190,21 +248,6 @@ Result<Work> plan_floats(const Checkpoint& checkpoint, const Encoding& encoding)
   }
   CARAT_DO(measure(checkpoint, work.plan));
   return work;
-}
-
-Result<QuantizePlan> plan_quantize(const Checkpoint& checkpoint, const QuantizeOptions& options) {
-  CARAT_TRY(Work work, plan_work(checkpoint, options));
-  return std::move(work.plan);
-}
-
-Status refuse_replacing_source(const Checkpoint& checkpoint, const std::string& out_path) {
-  for (const std::string& file : checkpoint.files)
-    for (const char* suffix : {"", ".partial", ".journal"})
-      if (same_file(out_path + suffix, file))
-        return usage_error(
-            "{}{} is a file of the source; choose another output, which never replaces its input", out_path,
-            suffix);
-  return {};
 }
 
 }  // namespace carat

@@ -8,17 +8,13 @@
 #include <numeric>
 
 #include "base/digest.h"
+#include "base/file_name.h"
 #include "containers/json.h"
 
 namespace carat {
 namespace {
 
 constexpr size_t kSampleBytes = 4096;
-
-std::string file_name(const std::string& path) {
-  const size_t slash = path.find_last_of('/');
-  return slash == std::string::npos ? path : path.substr(slash + 1);
-}
 
 /// Keys of the source that would be wrong in the output: they speak of its split, or of its own making.
 bool is_dropped(std::string_view key) {
@@ -102,6 +98,7 @@ Status update_samples(Sha256& hash, const Tensor& t, std::vector<uint8_t>& row) 
   hash.update(Bytes(row).first(take));
   CARAT_DO(t.data->read_bytes(t.rows() - 1, 1, row.data()));
   hash.update(Bytes(row).last(take));
+  t.data->release(0, t.rows());
   return {};
 }
 
@@ -178,13 +175,24 @@ Metadata carried_metadata(const Checkpoint& checkpoint, const Work& work) {
   if (!work.rules.empty()) m.set("carat.recipe.rules", Value::strings(work.rules));
   m.set("carat.method", Value::string(work.method));
   if (const CalibrationText* text = work.text) {
-    m.set("carat.calibration.texts", Value::strings(text->names));
+    std::vector<std::string> names;
+    for (const std::string& name : text->names) names.push_back(file_name(name));
+    m.set("carat.calibration.texts", Value::strings(std::move(names)));
     m.set("carat.calibration.digest", Value::string(text->digest));
     m.set("carat.calibration.tokens", Value::u64(static_cast<uint64_t>(text->tokens())));
+    m.set("carat.calibration.activations",
+          Value::string(std::string(activation_scheme_name(work.activations))));
+  }
+  if (work.guided) {
+    m.set("carat.calibration.order", Value::string(std::string(column_order_name(work.feedback.order))));
     m.set("carat.calibration.shrink", Value::f32(static_cast<float>(work.feedback.shrink)));
     m.set("carat.calibration.damp", Value::f32(static_cast<float>(work.feedback.damp)));
   }
   if (work.calibration) set_calibration(m, *work.calibration);
+  TextSketch sketch;
+  if (work.text) merge_sketch(work.text->sketch, sketch);
+  if (work.calibration) merge_sketch(work.calibration->sketch, sketch);
+  write_sketch(sketch, m);
   m.set("carat.source.container", Value::string(checkpoint.container));
   std::vector<std::string> files;
   for (const std::string& f : checkpoint.files) files.push_back(file_name(f));
@@ -215,15 +223,8 @@ void set_evidence(Metadata& metadata, const std::string& digest, const std::vect
   metadata.set(kTensorDigestKey, u64s(std::move(digests)));
 }
 
-Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) {
+Result<std::string> source_fingerprint(const Checkpoint& checkpoint) {
   Sha256 hash;
-  hash.update(fmt::format("carat {} rounders {}\n", CARAT_VERSION, kRounderRevision));
-  for (const TensorPlan& t : work.plan.tensors)
-    hash.update(fmt::format("{} {} {}\n", t.name, t.to->name, t.method));
-  if (work.text)
-    hash.update(fmt::format("text {} shrink {} damp {} order {}\n", work.text->digest, work.feedback.shrink,
-                            work.feedback.damp, column_order_name(work.feedback.order)));
-  if (work.calibration) hash.update(fmt::format("calibration {}\n", work.calibration->digest));
   hash.update(fmt::format("{} bytes\n", checkpoint.file_bytes));
   for (const auto& [key, value] : checkpoint.metadata.entries()) {
     update(hash, Value::string(key));
@@ -234,6 +235,21 @@ Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) 
     hash.update(fmt::format("{} {} {}\n", t.name, fmt::join(t.shape, "x"), t.encoding->name));
     CARAT_DO(update_samples(hash, t, row));
   }
+  return hash.hex();
+}
+
+Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) {
+  Sha256 hash;
+  hash.update(fmt::format("carat {} rounders {}\n", CARAT_VERSION, kRounderRevision));
+  for (const TensorPlan& t : work.plan.tensors)
+    hash.update(fmt::format("{} {} {}\n", t.name, t.to->name, t.method));
+  if (work.text)
+    hash.update(fmt::format("text {} through {} shrink {} damp {} order {}\n", work.text->digest,
+                            activation_scheme_name(work.activations), work.feedback.shrink,
+                            work.feedback.damp, column_order_name(work.feedback.order)));
+  if (work.calibration) hash.update(fmt::format("calibration {}\n", work.calibration->digest));
+  CARAT_TRY(const std::string source, source_fingerprint(checkpoint));
+  hash.update(source);
   return hash.hex();
 }
 

@@ -5,6 +5,7 @@
 //   carat.recipe, carat.recipe.rules             the mix's name; the user's rules as REGEX=ENCODING
 //   carat.method                                 the rounder of the quantized tensors
 //   carat.calibration.texts, .digest, .tokens    what data-driven methods saw; absent without any
+//   carat.calibration.activations                and how the model computed with it
 //   carat.calibration.{shrink, damp}             how Hessians were regularised, with error feedback
 //   carat.importance.*                           of the statistics used (importance.h)
 //   carat.source.container, carat.source.files   names without directories
@@ -58,9 +59,10 @@ Metadata output_metadata(const Checkpoint& checkpoint, const Work& work);
 /// Fills the placeholders.
 void set_evidence(Metadata& metadata, const std::string& digest, const std::vector<TensorRecord>& records);
 
-/// Names everything that decides the output's bytes, for the journal. The source is identified by its
-/// metadata, its tensor table, its size and the first and last 4 KB of every tensor: reading all of it would
-/// double the time of a resume.
+/// Identifies a source by its metadata, its tensor table, its size and the first and last 4 KB of every
+/// tensor: reading all of it would double the time of a resume.
+Result<std::string> source_fingerprint(const Checkpoint& checkpoint);
+/// Names everything that decides the output's bytes, for the journal.
 Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work);
 
 }  // namespace carat

@@ -1,12 +1,15 @@
 #include "quantize/quantize.h"
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <fstream>
 
 #include "base/stopwatch.h"
 #include "containers/gguf.h"
+#include "containers/mapped_file.h"
 #include "quantize/block_walker.h"
+#include "quantize/prepare.h"
 #include "quantize/provenance.h"
 #include "quantize/stream.h"
 #include "quantize/work.h"
@@ -46,29 +49,43 @@ QuantizeReport make_report(const Checkpoint& checkpoint, Work work,
   return report;
 }
 
-Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkpoint,
-                                const std::string& out_path, Work work, const RunOptions& options) {
-  const Stopwatch watch;
-  CARAT_DO(refuse_replacing_source(checkpoint, out_path));
+Status check_output(const Checkpoint& checkpoint, const std::string& out_path) {
+  for (const char* suffix : {"", ".partial", ".journal"})
+    if (is_one_of(out_path + suffix, checkpoint.files))
+      return usage_error(
+          "{}{} is a file of the source; choose another output, which never replaces its input", out_path,
+          suffix);
   std::error_code ignored;
   if (std::filesystem::is_directory(out_path, ignored))
     return usage_error("{} is a directory; name a file in it", out_path);
+  return {};
+}
+
+Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkpoint,
+                                const std::string& out_path, Work work, const RunOptions& options) {
+  const Stopwatch watch;
+  CARAT_DO(check_output(checkpoint, out_path));
 
   std::vector<PlannedTensor> planned;
   for (const TensorPlan& t : work.plan.tensors) planned.push_back({t.name, t.shape, t.to});
+  std::unique_ptr<Guide> guide;
+  std::vector<const Encoding*> targets;
+  for (const PlannedTensor& t : planned) targets.push_back(t.encoding);
+  if (work.guided) {
+    CARAT_TRY(guide,
+              make_block_walker(context, checkpoint, targets, *work.text, work.activations, work.feedback));
+  }
+  CARAT_TRY(std::vector<std::string> files,
+            gguf_files(out_path, work.plan.metadata, planned, options.split_bytes));
+  for (const std::string& file : files) CARAT_DO(check_output(checkpoint, file));
   GgufWriteOptions write;
+  write.split_bytes = options.split_bytes;
   CARAT_TRY(write.fingerprint, fingerprint(checkpoint, work));
   write.resume = options.resume;
   write.discard_partial = options.discard_partial;
   CARAT_TRY(const std::unique_ptr<CheckpointWriter> writer,
             create_gguf(out_path, work.plan.metadata, planned, write));
 
-  std::unique_ptr<Guide> guide;
-  std::vector<const Encoding*> targets;
-  for (const PlannedTensor& t : planned) targets.push_back(t.encoding);
-  if (work.text) {
-    CARAT_TRY(guide, make_block_walker(context, checkpoint, targets, *work.text, work.feedback));
-  }
   const size_t resumed = writer->completed();
   std::vector<TensorRecord> records;
   Status streamed = stream_tensors(context, options.stage, checkpoint, work, options.slab_weights,
@@ -78,7 +95,7 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
     Error e = std::move(streamed).error();
     if (e.code == Code::bad_data) writer->discard();
     if (e.code == Code::interrupted || e.code == Code::io)
-      e.message += fmt::format("; the same command with --resume goes on from {}.partial", out_path);
+      e.message += fmt::format("; the same command with --resume goes on from {}.partial", files.front());
     return e;
   }
   Metadata final = work.plan.metadata;
@@ -87,21 +104,31 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
 
   QuantizeReport report = make_report(checkpoint, std::move(work), records);
   report.resumed_tensors = resumed;
+  report.output_bytes = writer->total_bytes();
+  report.files = std::move(files);
+  const auto too_large = std::ranges::count_if(report.files, [&](const std::string& file) {
+    std::error_code ignored;
+    return std::filesystem::file_size(file, ignored) > options.split_bytes;
+  });
+  if (options.split_bytes > 0 && too_large > 0)
+    report.notes.push_back(fmt::format("{} of {} parts are larger than asked for, as tensors are not divided",
+                                       too_large, report.files.size()));
   report.seconds = watch.seconds();
   return report;
 }
 
 Result<QuantizeReport> quantize(const Context& context, const Checkpoint& checkpoint,
                                 const std::string& out_path, const QuantizeOptions& options) {
-  if (options.text) {
-    CARAT_TRY(const Checkpoint ordered, in_walking_order(checkpoint));
-    CARAT_TRY(Work work, plan_work(ordered, options));
-    return run_work(context, ordered, out_path, std::move(work),
-                    {"quantize", options.resume, options.discard_partial, options.slab_weights});
-  }
-  CARAT_TRY(Work work, plan_work(checkpoint, options));
-  return run_work(context, checkpoint, out_path, std::move(work),
-                  {"quantize", options.resume, options.discard_partial, options.slab_weights});
+  const Stopwatch watch;
+  CARAT_DO(check_output(checkpoint, out_path));
+  CARAT_DO(check_gguf_place(out_path, {"", options.resume, options.discard_partial}));
+  CARAT_TRY(Prepared prepared, prepare_quantize(context, checkpoint, options));
+  CARAT_TRY(QuantizeReport report, run_work(context, prepared.checkpoint, out_path, std::move(prepared.work),
+                                            {"quantize", options.resume, options.discard_partial,
+                                             options.slab_weights, options.split_bytes}));
+  report.transforms = std::move(prepared.notes);
+  report.seconds = watch.seconds();
+  return report;
 }
 
 }  // namespace carat

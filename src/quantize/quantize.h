@@ -16,15 +16,18 @@
 #include "rounders/hessian.h"
 #include "stats/calibration_text.h"
 #include "stats/statistics.h"
+#include "transforms/transform.h"
 
 namespace carat {
 
 struct QuantizeOptions {
   Recipe recipe;
-  std::string method;  ///< rounder's name; empty = the default one
-  /// Text for methods that use data, which then walk the model block by block (block_walker.h), or null. Not
-  /// copied.
+  std::string method;  ///< "gptq", "awq+gptq" (method.h); empty = the default rounder
+  /// Text for methods that use data, or null. Rounders with error feedback walk the model block by block with
+  /// it (block_walker.h); others get statistics of it, where there is no `calibration`. Not copied.
   const CalibrationText* text = nullptr;
+  ActivationScheme activations = ActivationScheme::bfloat16;  ///< of the model while text goes through it
+  TransformOptions transforms;
   FeedbackOptions feedback;  ///< of methods with error feedback
   /// What calibration found: weighs errors column by column. Fitted to the checkpoint (fit_statistics()).
   std::shared_ptr<const CalibrationStatistics> calibration;
@@ -33,6 +36,7 @@ struct QuantizeOptions {
   bool allow_requantize = false;     ///< sources that are quantized already lose more than their own error
   bool resume = false;               ///< continue the partial file of an interrupted run
   bool discard_partial = false;      ///< or throw it away
+  uint64_t split_bytes = 0;          ///< several files of at most so many bytes (gguf.h); 0: one
   uint64_t slab_weights = 4u << 20;  ///< weights in flight per step; decides memory and nothing else
 };
 
@@ -83,8 +87,10 @@ struct QuantizeReport {
   double seconds = 0;
   uint64_t peak_rss_bytes = 0;
   std::vector<TensorReport> tensors;
+  std::vector<std::string> files;  ///< what was written
   std::vector<std::string> fallbacks;
   std::vector<std::string> notes;
+  std::vector<TransformNote> transforms;  ///< what was done to the model before rounding
   uint64_t underflows = 0;
   std::string source_digest;   ///< SHA-256 tree of the source's tensors, also in the file
   size_t resumed_tensors = 0;  ///< taken over from an interrupted run

@@ -11,6 +11,7 @@
 #include "base/digest.h"
 #include "kernels/kernel_table.h"
 #include "kernels/search_table.h"
+#include "rounders/shared_scales.h"
 
 namespace carat {
 namespace {
@@ -115,6 +116,7 @@ class Stream {
   Sha256 read_digest_;  // of the tensor being read, computed, written
   RoundingError error_;
   ColumnGuide columns_;
+  SharedScales shared_;  ///< of the matrix being rounded
   Xxh3 written_digest_;
   uint64_t weights_done_ = 0;
 };
@@ -161,13 +163,25 @@ Status Stream::round(Slab& slab, const Rounder& rounder) {
   const int64_t unit = unit_rows(t);
   slab.rounded.resize(static_cast<uint64_t>(slab.rows) * to.row_bytes(columns));
   const int64_t matrix_rows = std::max<int64_t>(1, t.shape.size() == 3 ? t.shape[1] : t.rows());
+  const int64_t band = to.shared_rows > 1 ? to.shared_rows : matrix_rows;
   int64_t count = 0;
   for (int64_t r = 0; r < slab.rows; r += count) {
     const int64_t row = slab.first + r, matrix = row / matrix_rows;  // each expert has its own importance
-    count = std::min({unit, slab.rows - r, (matrix + 1) * matrix_rows - row});
+    const int64_t in_matrix = row - matrix * matrix_rows;
+    count = std::min({unit, slab.rows - r, matrix_rows - in_matrix, band - in_matrix % band});
     ColumnGuide guide = columns_;
     if (!work_.importance.empty() && !work_.importance[slab.tensor].empty())
       guide.importance = work_.importance[slab.tensor][matrix];
+    if (to.shared_rows != 1) {
+      if (in_matrix == 0) {
+        const ReadRows read = [&](int64_t first, int64_t rows, float* out) {
+          return t.read_rows(matrix * matrix_rows + first, rows, out);
+        };
+        CARAT_TRY(shared_, share_scales(context_, kernels_, to, matrix_rows, columns, read,
+                                        rounder.takes_extremes(), guide.importance));
+      }
+      shared_.guide(in_matrix, guide);
+    }
     CARAT_TRY(const RoundingError error,
               rounder.round(
                   context_, kernels_, to,
@@ -182,7 +196,6 @@ Status Stream::round(Slab& slab, const Rounder& rounder) {
 uint64_t Stream::count_not_finite(const Slab& slab) {
   const Tensor& t = checkpoint_.tensors[slab.tensor];
   const SearchTable& table = search_table(kernels_.isa);
-  const DecodeValues decode = table.decode[search_position(*t.encoding)];
   const int64_t columns = t.columns();
   std::atomic<uint64_t> count{0};
   context_.pool.parallel_for(
@@ -190,7 +203,8 @@ uint64_t Stream::count_not_finite(const Slab& slab) {
         std::vector<float> row(static_cast<size_t>(columns));
         RoundingError error;
         for (int64_t r = begin; r < end; ++r) {
-          decode(slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(), row.data(), columns);
+          decode_rows(table, *t.encoding, slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(), 1,
+                      columns, row.data());
           table.measure(row.data(), row.data(), columns, nullptr, error);
         }
         if (error.not_finite > 0) count += error.not_finite;
@@ -226,7 +240,7 @@ Status Stream::compute(Slab& slab) {
     slab.out = slab.source;
   }
   CARAT_DO(check(slab));
-  if (guide_) CARAT_DO(guide_->rounded(slab.tensor, slab.first, slab.rows, slab.out));
+  if (guide_) CARAT_DO(guide_->rounded(context_, slab.tensor, slab.first, slab.rows, slab.out));
   if (slab.last) {
     if (guide_) {
       CARAT_TRY(slab.record.guide, guide_->finished(context_, slab.tensor));

@@ -18,12 +18,14 @@ struct Work {
   std::string recipe;  ///< of the evidence
   std::vector<std::string> rules;
   std::string method;
-  const CalibrationText* text = nullptr;  ///< what guides rounders that use data
+  const CalibrationText* text = nullptr;                      ///< what the data is from that the method uses
+  ActivationScheme activations = ActivationScheme::bfloat16;  ///< that it went through the model with
+  bool guided = false;                                        ///< by a walk through the model, with this:
   FeedbackOptions feedback;
   std::optional<uint32_t> file_type;  ///< none: the source's stays
 };
 
-/// The quantizing plan of plan_quantize(), ready to run.
+/// The quantizing plan of plan_quantize(), ready to run on what the method's transforms make of `checkpoint`.
 Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& options);
 /// Every tensor as it is: for changing the container only.
 Result<Work> plan_copy(const Checkpoint& checkpoint);
@@ -37,6 +39,7 @@ struct RunOptions {
   bool resume = false;
   bool discard_partial = false;
   uint64_t slab_weights = 0;
+  uint64_t split_bytes = 0;
 };
 /// The report of a finished run, without its seconds; `work` is spent.
 QuantizeReport make_report(const Checkpoint& checkpoint, Work work, const std::vector<TensorRecord>& records);
@@ -44,8 +47,8 @@ QuantizeReport make_report(const Checkpoint& checkpoint, Work work, const std::v
 Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkpoint,
                                 const std::string& out_path, Work work, const RunOptions& options);
 
-/// usage error if writing `out_path` (or the files beside it that a writer uses) would replace a file of the
-/// source.
-Status refuse_replacing_source(const Checkpoint& checkpoint, const std::string& out_path);
+/// usage error if `out_path` is a directory, or writing it (or the files beside it that a writer uses) would
+/// replace a file of the source.
+Status check_output(const Checkpoint& checkpoint, const std::string& out_path);
 
 }  // namespace carat

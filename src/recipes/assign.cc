@@ -41,10 +41,11 @@ bool has_word(std::string_view words, std::string_view word) {
 /// Where a tensor stands among those of its part.
 struct Place {
   int64_t i = 0, n = 0;
+  bool stacked = false;
 };
 
-bool holds(uint32_t when, const ModelFacts& facts, Place place, bool is_calibrated) {
-  const auto [i, n] = place;
+bool holds(uint32_t when, const ModelFacts& facts, Place place, bool is_calibrated, bool is_ragged) {
+  const auto [i, n, is_stacked] = place;
   const auto all = [&](uint32_t bit, bool fact) { return !(when & bit) || fact; };
   const bool is_70b = facts.layers == 80 && ((facts.architecture == "llama" && facts.queries_per_kv > 1) ||
                                              facts.architecture == "qwen2");
@@ -53,7 +54,9 @@ bool holds(uint32_t when, const ModelFacts& facts, Place place, bool is_calibrat
          all(sensitive_layers, i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2) &&
          all(grouped_queries, facts.queries_per_kv >= 4) && all(eight_experts, facts.experts == 8) &&
          all(class_70b, is_70b) && all(falcon, facts.architecture == "falcon") &&
-         all(calibrated, is_calibrated) && all(uncalibrated, !is_calibrated);
+         all(calibrated, is_calibrated) && all(uncalibrated, !is_calibrated) &&
+         all(four_experts, facts.experts >= 4) && all(middle_layers, i >= n / 8 && i < 7 * n / 8) &&
+         all(ragged, is_ragged) && all(stacked, is_stacked);
 }
 
 /// Why a tensor is never quantized, or null.
@@ -98,10 +101,10 @@ std::vector<Place> find_places(std::span<const TensorFacts> tensors, std::span<c
 
 /// What the mix says, whether or not it fits.
 Result<TensorChoice> choose(const Recipe& recipe, const ModelFacts& facts, Part part, Place place,
-                            bool is_calibrated) {
+                            int64_t columns, bool is_calibrated) {
   for (const MixRule& rule : mix_rules()) {
     if (rule.part != part || !has_word(rule.mixes, recipe.name)) continue;
-    if (!holds(rule.when, facts, place, is_calibrated)) continue;
+    if (!holds(rule.when, facts, place, is_calibrated, !recipe.base->fits(columns))) continue;
     const Encoding* e = rule.encoding.empty() ? recipe.base : find_encoding(rule.encoding);
     if (!e)
       return error(Code::internal, "{} wants {}, which is not in the list of encodings", recipe.name,
@@ -159,7 +162,39 @@ Error does_not_fit(std::span<const TensorFacts> tensors, std::span<const TensorC
 
 }  // namespace
 
+bool requires_importance(std::string_view recipe, std::string_view tensor, const Encoding& encoding) {
+  if (tensor.find("token_embd.weight") != std::string_view::npos || tensor == "output.weight") return false;
+  return std::ranges::any_of(importance_needs(), [&](const ImportanceNeed& n) {
+    return n.encoding == encoding.name && has_word(n.mixes, recipe);
+  });
+}
+
+std::string low_bit_warning(std::string_view recipe, std::span<const Encoding* const> of_matrices) {
+  const auto low =
+      std::ranges::count_if(of_matrices, [](const Encoding* e) { return e->bits_per_weight() < 4; });
+  if (low == 0) return {};
+  std::string text = fmt::format(
+      "experimental: {} of {} matrices get less than 4 bits per weight, which changes what a model says", low,
+      of_matrices.size());
+  for (const KnownLoss& k : known_losses())
+    if (k.mix == recipe)
+      text += fmt::format(
+          ". llama.cpp publishes for {} of Llama-3-8B a mean KL of {} and a perplexity of {} instead of "
+          "6.233",
+          recipe, k.kl, k.perplexity);
+  return text +
+         ". docs/methods.md has what carat's methods leave of such losses; measure this one with `carat "
+         "perplexity --reference`";
+}
+
 const Encoding& fallback_encoding(const Encoding& wanted, int64_t columns) {
+  if (wanted.group > 32) {
+    const std::string_view kind = wanted.name.substr(0, wanted.name.rfind('_'));
+    for (const int group : {128, 64, 32}) {
+      const Encoding* instead = find_encoding(fmt::format("{}_G{}", kind, group));
+      if (instead && group < wanted.group && instead->fits(columns)) return *instead;
+    }
+  }
   for (const Fallback& f : fallbacks()) {
     if (f.wanted != wanted.name) continue;
     const Encoding* instead = find_encoding(f.instead);
@@ -190,7 +225,8 @@ Result<std::vector<TensorChoice>> assign_encodings(const Recipe& recipe, const M
     for (Part& part : parts)
       if (part == Part::embedding) part = Part::output;
 
-  const std::vector<Place> places = find_places(tensors, parts, is_kept, facts);
+  std::vector<Place> places = find_places(tensors, parts, is_kept, facts);
+  for (size_t k = 0; k < tensors.size(); ++k) places[k].stacked = tensors[k].shape.size() == 3;
   size_t misfit = tensors.size();
   for (size_t k = 0; k < tensors.size(); ++k) {
     const TensorFacts& t = tensors[k];
@@ -204,11 +240,12 @@ Result<std::vector<TensorChoice>> assign_encodings(const Recipe& recipe, const M
     if (is_kept[k]) continue;
     TensorChoice& choice = choices[k];
     if (decisive) {
-      choice = {decisive->encoding, fmt::format("rule {}", format_tensor_rule(*decisive)), false, nullptr};
-    } else if (recipe.base->is_float) {
-      choice = {recipe.base, recipe.name, false, nullptr};  // float files have no mix
+      choice = {decisive->encoding, fmt::format("rule {}", format_tensor_rule(*decisive)), false, nullptr,
+                true};
+    } else if (recipe.base->is_float || recipe.base->is_grouped()) {
+      choice = {recipe.base, recipe.name, false, nullptr};  // these have no mix
     } else {
-      CARAT_TRY(choice, choose(recipe, facts, parts[k], places[k], options.calibrated));
+      CARAT_TRY(choice, choose(recipe, facts, parts[k], places[k], t.shape.back(), options.calibrated));
     }
     if (choice.encoding->fits(t.shape.back())) continue;
     choice.wanted = choice.encoding;

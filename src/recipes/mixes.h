@@ -44,6 +44,10 @@ enum Condition : uint32_t {
   falcon = 1u << 8,            ///< architecture "falcon"
   calibrated = 1u << 9,        ///< importance data is at hand
   uncalibrated = 1u << 10,
+  stacked = 1u << 11,        ///< the matrices of several experts in one tensor
+  four_experts = 1u << 12,   ///< at least 4 experts
+  middle_layers = 1u << 13,  ///< n/8 <= i < 7n/8
+  ragged = 1u << 14,         ///< the base's blocks do not divide a row
 };
 
 /// "In mixes `mixes` (space-separated; * = all), tensors of `part` get `encoding` where `when` holds." The
@@ -55,6 +59,19 @@ struct MixRule {
   std::string_view encoding;
 };
 std::span<const MixRule> mix_rules();
+
+/// What llama.cpp refuses to round to without importance data: `encoding`, in files of `mixes`.
+struct ImportanceNeed {
+  std::string_view encoding, mixes;
+};
+std::span<const ImportanceNeed> importance_needs();
+
+/// What is known of a mix below 4 bits: mean KL divergence and perplexity that llama.cpp publishes.
+struct KnownLoss {
+  std::string_view mix;
+  double perplexity, kl;
+};
+std::span<const KnownLoss> known_losses();
 
 /// Tensors that are never quantized: those with fewer than two dimensions, those whose name does not end in
 /// "weight", and those whose name contains one of these texts.

@@ -116,7 +116,7 @@ TEST(Mixes, EveryTensorGetsWhatLlamaCppGivesIt) {
       read_exception(first, words, expected);
   }
   finish_recipe();
-  EXPECT_EQ(compared, 12 * 26);  // 12 models; 19 recipes without data, 7 with
+  EXPECT_EQ(compared, 12 * 29 + 11 * 12);  // 12 models; codebooks for all but the one of 128 experts
 }
 
 /// Llama-3.1-8B: names and shapes as in its GGUF, rope_freqs included.
@@ -169,13 +169,39 @@ struct Published {
 
 TEST(Mixes, BitsPerWeightOfLlama8bAreThePublishedOnes) {
   // llama.cpp, tools/quantize/README.md; to its 4 decimals.
-  const Published table[] = {{"IQ4_XS", 4.4597}, {"IQ4_NL", 4.6818}, {"Q2_K_S", 2.9697}, {"Q2_K", 3.1593},
-                             {"Q3_K_S", 3.6429}, {"Q3_K_L", 4.2979}, {"Q4_K_S", 4.6672}, {"Q4_K_M", 4.8944},
-                             {"Q5_K_S", 5.5704}, {"Q5_K_M", 5.7036}, {"Q6_K", 6.5633},   {"Q8_0", 8.5008},
-                             {"F16", 16.0005},   {"Q3_K_M", 3.9960}};
+  const Published table[] = {{"IQ4_XS", 4.4597},  {"IQ4_NL", 4.6818}, {"Q2_K_S", 2.9697}, {"Q2_K", 3.1593},
+                             {"Q3_K_S", 3.6429},  {"Q3_K_L", 4.2979}, {"Q4_K_S", 4.6672}, {"Q4_K_M", 4.8944},
+                             {"Q5_K_S", 5.5704},  {"Q5_K_M", 5.7036}, {"Q6_K", 6.5633},   {"Q8_0", 8.5008},
+                             {"F16", 16.0005},    {"Q3_K_M", 3.9960}, {"IQ3_M", 3.7628},  {"IQ3_S", 3.6606},
+                             {"IQ3_XS", 3.4977},  {"IQ2_M", 2.9294},  {"IQ2_S", 2.7403},  {"IQ2_XS", 2.5882},
+                             {"IQ2_XXS", 2.3824}, {"IQ1_M", 2.1460},  {"IQ1_S", 2.0042}};
   for (const auto& [recipe, bits] : table)
     EXPECT_NEAR(bits_per_weight(recipe, llama_8b()), bits, 0.00005) << recipe;
   EXPECT_NEAR(bits_per_weight("IQ4_XS", llama_8b(), nullptr, true), 4.4231, 0.00005);
+  EXPECT_NEAR(bits_per_weight("IQ3_XXS", llama_8b(), nullptr, true), 3.2548, 0.00005);
+}
+
+TEST(Mixes, ImportanceIsRequiredWhereLlamaCppRequiresIt) {
+  const auto needs = [](std::string_view recipe, std::string_view tensor, std::string_view encoding) {
+    return requires_importance(recipe, tensor, *find_encoding(encoding));
+  };
+  for (const char* e : {"IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S"}) {
+    EXPECT_TRUE(needs("IQ3_XXS", "blk.0.attn_k.weight", e)) << e;
+    EXPECT_FALSE(needs("IQ3_XXS", "token_embd.weight", e)) << e;
+    EXPECT_FALSE(needs("IQ3_XXS", "output.weight", e)) << e;
+  }
+  EXPECT_FALSE(needs("IQ3_M", "blk.0.attn_k.weight", "IQ3_S"));
+  EXPECT_TRUE(needs("Q2_K_S", "blk.0.attn_k.weight", "Q2_K"));
+  EXPECT_FALSE(needs("Q2_K", "blk.0.attn_k.weight", "Q2_K"));
+}
+
+TEST(Mixes, BelowFourBitsLossesAreNamed) {
+  const Encoding* low[] = {find_encoding("IQ2_S"), find_encoding("Q6_K")};
+  const std::string warning = low_bit_warning("IQ2_M", low);
+  EXPECT_TRUE(warning.starts_with("experimental: 1 of 2 matrices")) << warning;
+  EXPECT_NE(warning.find("0.326"), std::string::npos) << warning;
+  const Encoding* high[] = {find_encoding("Q4_K")};
+  EXPECT_EQ(low_bit_warning("Q4_K_M", high), "");
 }
 
 TEST(Mixes, CountsOfLlama8b) {

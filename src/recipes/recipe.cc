@@ -70,16 +70,18 @@ Result<Recipe> named_recipe(std::string_view name) {
                    m.base);
     return Recipe{std::string(m.name), m.file_type, base, {}};
   }
-  return usage_error("there is no recipe '{}'; the named ones are {}", name, fmt::join(recipe_names(), " "));
+  if (const Encoding* base = find_encoding(name); base && base->is_grouped())
+    return Recipe{std::string(base->name), kNoFileType, base, {}};
+  return usage_error("there is no recipe '{}'; the named ones are {}, and the grouped encodings {}", name,
+                     fmt::join(recipe_names(), " "), grouped_names());
 }
 
 Result<EncodingRule> make_rule(std::string_view tensor, std::string_view encoding) {
-  const auto all = all_encodings();
   const Encoding* found = find_encoding(encoding);
-  if (std::ranges::find(all, found) == all.end()) {
+  if (!found || !found->can_decode()) {
     std::string names;
-    for (const Encoding* e : all) names += fmt::format(" {}", e->name);
-    return usage_error("carat has no encoding '{}'; it has{}", encoding, names);
+    for (const Encoding* e : all_encodings()) names += fmt::format("{} ", e->name);
+    return usage_error("carat has no encoding '{}'; it has {}{}", encoding, names, grouped_names());
   }
   CARAT_DO(NamePattern::compile(tensor));
   return EncodingRule{std::string(tensor), found};

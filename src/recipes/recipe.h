@@ -47,8 +47,12 @@ struct Recipe {
   std::vector<EncodingRule> rules;  ///< the user's; the first that matches wins, before the mix
 };
 
-/// A named mix, case ignored; "Q3_K", "Q4_K", "Q5_K" mean the _M mixes, as in llama.cpp. usage error listing
-/// the names.
+/// What llama.cpp writes where it cannot say: grouped encodings have no file type.
+inline constexpr uint32_t kNoFileType = 1024;
+
+/// A named mix, case ignored; "Q3_K", "Q4_K", "Q5_K" mean the _M mixes, as in llama.cpp. Or a grouped
+/// encoding, which then is every matrix's, the embedding's and the output's too. usage error listing the
+/// names.
 Result<Recipe> named_recipe(std::string_view name);
 /// All names, from the largest file to the smallest.
 std::vector<std::string_view> recipe_names();
@@ -67,14 +71,17 @@ std::string format_tensor_rule(const EncodingRule& rule);
 Result<Recipe> parse_rule_file(std::string_view text, std::string_view source_name);
 /// A mix's name, or else the path of a rule file.
 Result<Recipe> open_recipe(const std::string& name_or_path);
-/// The rule file that parse_rule_file reads back to the same recipe.
-std::string format_rule_file(const Recipe& recipe);
+/// The rule file that parse_rule_file reads back to the same recipe. Lines of `comment` go before everything,
+/// those of rule_comments[i], where there are any, before rule i.
+std::string format_rule_file(const Recipe& recipe, std::string_view comment = {},
+                             std::span<const std::string> rule_comments = {});
 
 struct TensorChoice {
   const Encoding* encoding = nullptr;
   std::string reason;                ///< "rule attn_v$=Q8_0", "Q4_K_M: attn_v", "kept: normalization weights"
   bool kept = false;                 ///< never quantized (its encoding may still be widened to F32)
   const Encoding* wanted = nullptr;  ///< set where the recipe's encoding did not fit the shape: a fallback
+  bool by_rule = false;              ///< one of the user's rules decided
 };
 
 struct AssignOptions {
@@ -88,6 +95,14 @@ struct AssignOptions {
 Result<std::vector<TensorChoice>> assign_encodings(const Recipe& recipe, const ModelFacts& facts,
                                                    std::span<const TensorFacts> tensors,
                                                    const AssignOptions& options);
+
+/// Whether rounding a tensor to this encoding without importance data gives nothing of use, by llama.cpp's
+/// rule: below 3 bits, and neither the embedding nor the output.
+bool requires_importance(std::string_view recipe, std::string_view tensor, const Encoding& encoding);
+
+/// What to expect of a file of this recipe, in a sentence that begins "experimental"; empty where no encoding
+/// of a matrix has less than 4 bits per weight.
+std::string low_bit_warning(std::string_view recipe, std::span<const Encoding* const> of_matrices);
 
 /// The encoding of smaller blocks that llama.cpp takes where `wanted` does not divide `columns`; F16 as the
 /// last resort.

@@ -75,9 +75,9 @@ TEST(Recipe, PatternsAreCaseSensitiveAndMayHoldAnEqualsSign) {
   EXPECT_EQ(parse_tensor_rule("x=Q9_9").error().code, Code::usage);
   EXPECT_EQ(parse_tensor_rule("Q8_0").error().code, Code::usage);
   EXPECT_EQ(parse_tensor_rule("attn_(=F16").error().code, Code::usage);
-  const auto name_only = parse_tensor_rule("x=IQ2_XXS");  // GGUF has it, carat cannot compute with it
+  const auto name_only = parse_tensor_rule("x=Q2_0");  // GGUF has it, carat cannot compute with it
   ASSERT_FALSE(name_only.ok());
-  EXPECT_NE(name_only.error().message.find("no encoding 'IQ2_XXS'; it has "), std::string::npos);
+  EXPECT_NE(name_only.error().message.find("no encoding 'Q2_0'; it has "), std::string::npos);
   EXPECT_NE(name_only.error().message.find(" Q4_K"), std::string::npos);
   Recipe recipe = named_recipe("Q8_0").value();
   recipe.rules = {parse_tensor_rule("ATTN_K=F16").value()};
@@ -182,7 +182,7 @@ TEST(RuleFile, MistakesNameFileAndLine) {
       {"base = \"Q4_K_M\"\n[rule]\ntensor='x'\nencoding='Q6_K'\n", "[[rule]]"},
       {"base = \"Q4_K_M\"\n[[rule]]\ntensor='x'\nencoding='Q66'\n", "Q66"},
       {"base = \"Q4_K_M\"\n[[rule]]\ntensor='x'\n", "f.toml:2"},
-      {"base = \"Q4_K_M\"\n\n[[rule]]\ntensor='x'\nencoding='IQ2_XXS'\n", "f.toml:3"},
+      {"base = \"Q4_K_M\"\n\n[[rule]]\ntensor='x'\nencoding='Q2_0'\n", "f.toml:3"},
       {"base = \"Q4_K_M\"\n\n[[rule]]\ntensor='attn_('\nencoding='Q6_K'\n", "f.toml:3"},
       {"base = = 3\n", "f.toml:1"},
       {"base = \"Q4_K_M\"\nrule = [};\n", "f.toml:2"},

@@ -45,6 +45,17 @@ std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
+/// "# " before every line.
+std::string commented(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    out += fmt::format("# {}\n", text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<Recipe> parse_rule_file(std::string_view text, std::string_view source_name) {
@@ -67,10 +78,16 @@ Result<Recipe> parse_rule_file(std::string_view text, std::string_view source_na
   return recipe;
 }
 
-std::string format_rule_file(const Recipe& recipe) {
-  std::string out = fmt::format("base = \"{}\"\n", recipe.name);
-  for (const EncodingRule& r : recipe.rules)
-    out += fmt::format("\n[[rule]]\ntensor = {}\nencoding = \"{}\"\n", quoted(r.tensor), r.encoding->name);
+std::string format_rule_file(const Recipe& recipe, std::string_view comment,
+                             std::span<const std::string> rule_comments) {
+  std::string out = commented(comment);
+  out += fmt::format("base = \"{}\"\n", recipe.name);
+  for (size_t i = 0; i < recipe.rules.size(); ++i) {
+    const EncodingRule& r = recipe.rules[i];
+    out += "\n";
+    if (i < rule_comments.size()) out += commented(rule_comments[i]);
+    out += fmt::format("[[rule]]\ntensor = {}\nencoding = \"{}\"\n", quoted(r.tensor), r.encoding->name);
+  }
   return out;
 }
 

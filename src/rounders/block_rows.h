@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 #include <span>
 #include <vector>
 
@@ -17,6 +18,39 @@ namespace carat {
 /// Importance divided by its maximum, so that no product with it overflows. A column without importance keeps
 /// a trace of it: its leaf may have nothing else to be fitted to. Empty where all columns count alike.
 std::vector<float> normalised_importance(std::span<const float> importance);
+
+/// Memory of one thread for the tables' functions.
+class TaskScratch {
+ public:
+  explicit TaskScratch(int threads) : memory_(static_cast<size_t>(threads)) {}
+  /// At least `bytes` (the same in each call), aligned to 64.
+  void* of(int thread, int64_t bytes) {
+    auto& memory = memory_[static_cast<size_t>(thread)];
+    if (!memory)
+      memory.reset(
+          static_cast<std::byte*>(::operator new (static_cast<size_t>(bytes), std::align_val_t{kAlignment})));
+    return memory.get();
+  }
+
+ private:
+  static constexpr size_t kAlignment = 64;
+  struct Delete {
+    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{kAlignment}); }
+  };
+  std::vector<std::unique_ptr<std::byte[], Delete>> memory_;
+};
+
+/// How rows of a grouped encoding are laid out; nothing for others.
+inline GroupShape shape_of(const Encoding& e, int64_t columns) {
+  return e.is_grouped() ? group_shape(e, columns) : GroupShape();
+}
+
+/// An internal error where rows share parameters that the guide lacks.
+inline Status check_shared(const Encoding& e, const ColumnGuide& guide) {
+  if (e.shared_rows != 1 && (guide.scale.empty() || guide.zero.empty()))
+    return error(Code::internal, "rows of {} share parameters, and none were chosen", e.name);
+  return {};
+}
 
 /// Some rows on their way.
 struct RowsTask {
@@ -34,8 +68,6 @@ RoundingError round_in_tasks(const Context& context, const KernelTable& kernels,
                              const SourceRows& source, std::span<const float> importance, int64_t task_rows,
                              uint8_t* out, Choose&& choose) {
   const SearchTable& table = search_table(kernels.isa);
-  const DecodeValues decode_source = table.decode[search_position(*source.encoding)];
-  const DecodeValues decode = table.decode[search_position(e)];
   const MeasureRow measure = e.is_float ? table.measure_floats : table.measure;
   const int64_t rows = source.rows, columns = source.columns;
   const auto source_row_bytes = static_cast<int64_t>(source.encoding->row_bytes(columns));
@@ -52,7 +84,7 @@ RoundingError round_in_tasks(const Context& context, const KernelTable& kernels,
       if (context.cancellation.requested()) return;
       const int64_t count = std::min(rows - first, task_rows);
       RoundingError* const task_errors = errors.data() + first;
-      decode_source(source.bytes + first * source_row_bytes, weights, count * columns);
+      decode_rows(table, *source.encoding, source.bytes + first * source_row_bytes, count, columns, weights);
       choose(RowsTask{.weights = weights,
                       .first = first,
                       .rows = count,
@@ -60,7 +92,7 @@ RoundingError round_in_tasks(const Context& context, const KernelTable& kernels,
                       .thread = thread,
                       .errors = task_errors});
       for (int64_t r = 0; r < count; ++r) {
-        decode(out + (first + r) * row_bytes, rounded, columns);
+        decode_rows(table, e, out + (first + r) * row_bytes, 1, columns, rounded);
         measure(weights + r * columns, rounded, columns, importance.empty() ? nullptr : importance.data(),
                 task_errors[r]);
       }

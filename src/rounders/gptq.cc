@@ -2,7 +2,6 @@
 #include "rounders/gptq.h"
 
 #include <functional>
-#include <new>
 
 #include "rounders/block_rows.h"
 
@@ -24,6 +23,7 @@ class Gptq final : public Rounder {
           "method gptq rounds by what the inputs of each matrix have in common, and nothing is known of "
           "them: give "
           "it calibration text (--text FILE), or use a method without data (search, nearest)");
+    CARAT_DO(check_shared(e, guide));
     const FeedbackFactor& f = *guide.feedback;
     if (f.columns != source.columns)
       return usage_error("the Hessian has {} columns and the matrix {}: it was made for another one",
@@ -31,6 +31,9 @@ class Gptq final : public Rounder {
     if (f.block != 0 && (f.block != e.block || f.leaf != e.leaf))
       return error(Code::internal, "the factor keeps blocks of {} and leaves of {} together, {} has others",
                    f.block, f.leaf, e.name);
+    if (e.atom > 1 && !f.order.empty())
+      return usage_error("{} columns of {} share a code: method gptq rounds them in their natural order only",
+                         e.atom, e.name);
     const SearchTable& table = search_table(kernels.isa);
     const size_t encoding = search_position(e);
     const FeedbackRows feedback = table.feedback[encoding];
@@ -42,35 +45,29 @@ class Gptq final : public Rounder {
     for (size_t p = 0; p < f.order.size(); ++p)
       position[static_cast<size_t>(f.order[p])] = static_cast<int32_t>(p);
     const int64_t scratch_bytes = table.feedback_scratch[encoding](source.columns);
-    std::vector<std::unique_ptr<std::byte[], AlignedDelete>> scratch(
-        static_cast<size_t>(context.pool.threads()));
-    return round_in_tasks(
-        context, kernels, e, source, guide.importance, kFeedbackRows, out, [&](const RowsTask& task) {
-          auto& memory = scratch[static_cast<size_t>(task.thread)];
-          if (!memory)
-            memory.reset(static_cast<std::byte*>(
-                ::operator new (static_cast<size_t>(scratch_bytes), std::align_val_t{kAlignment})));
-          double cost[kFeedbackRows];
-          feedback({.weights = task.weights,
-                    .rows = task.rows,
-                    .columns = source.columns,
-                    .slices = f.slices.data(),
-                    .weight = weight.empty() ? nullptr : weight.data(),
-                    .order = f.order.empty() ? nullptr : f.order.data(),
-                    .position = f.order.empty() ? nullptr : position.data(),
-                    .grouped = f.block != 0,
-                    .scratch = memory.get(),
-                    .out = task.out,
-                    .cost = cost});
-          for (int64_t r = 0; r < task.rows; ++r) task.errors[r].feedback_error = f.unit * cost[r];
-        });
+    TaskScratch scratch(context.pool.threads());
+    return round_in_tasks(context, kernels, e, source, guide.importance, kFeedbackRows, out,
+                          [&](const RowsTask& task) {
+                            double cost[kFeedbackRows];
+                            feedback({.weights = task.weights,
+                                      .rows = task.rows,
+                                      .columns = source.columns,
+                                      .slices = f.slices.data(),
+                                      .weight = weight.empty() ? nullptr : weight.data(),
+                                      .order = f.order.empty() ? nullptr : f.order.data(),
+                                      .position = f.order.empty() ? nullptr : position.data(),
+                                      .grouped = f.block != 0,
+                                      .scratch = scratch.of(task.thread, scratch_bytes),
+                                      .out = task.out,
+                                      .cost = cost,
+                                      .groups = shape_of(e, source.columns),
+                                      .row_bytes = static_cast<int64_t>(e.row_bytes(source.columns)),
+                                      .scale = e.shared_rows == 1 ? nullptr : guide.scale.data(),
+                                      .zero = e.shared_rows == 1 ? nullptr : guide.zero.data()});
+                            for (int64_t r = 0; r < task.rows; ++r)
+                              task.errors[r].feedback_error = f.unit * cost[r];
+                          });
   }
-
- private:
-  static constexpr size_t kAlignment = 64;
-  struct AlignedDelete {
-    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{kAlignment}); }
-  };
 };
 
 }  // namespace

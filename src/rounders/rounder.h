@@ -25,6 +25,8 @@ struct SourceRows {
 struct ColumnGuide {
   std::span<const float> importance = {};    ///< one non-negative number per column, or empty for uniform
   const FeedbackFactor* feedback = nullptr;  ///< how columns depend on each other (hessian.h), or null
+  /// [groups]: of encodings whose rows share parameters, those of the rows at hand (shared_scales.h).
+  std::span<const float> scale = {}, zero = {};
 };
 
 class Rounder {
@@ -37,6 +39,8 @@ class Rounder {
   virtual bool uses_importance() const { return true; }
   /// Whether round() needs ColumnGuide::feedback, which is made from calibration text.
   virtual bool needs_feedback() const { return false; }
+  /// Whether parameters are those of the extremes, rather than of the least error.
+  virtual bool takes_extremes() const { return false; }
   /// out: rows * row_bytes. Rows are split over the pool. A usage error where the guide lacks what the
   /// rounder needs.
   virtual Result<RoundingError> round(const Context& context, const KernelTable& kernels, const Encoding& e,
@@ -44,11 +48,12 @@ class Rounder {
                                       uint8_t* out) const = 0;
 };
 
-/// THE list of rounders, in the order shown to users; the first is the default.
+/// THE list of rounders, in the order shown to users, the default one first.
 std::span<const Rounder* const> all_rounders();
 const Rounder* find_rounder(std::string_view name);
+const Rounder& default_rounder();
 
 /// Raised whenever the bytes a rounder gives for the same input change; recorded in files and journals.
-inline constexpr int kRounderRevision = 2;
+inline constexpr int kRounderRevision = 3;
 
 }  // namespace carat

@@ -28,19 +28,29 @@ class BlockRounder : public Rounder {
   Result<RoundingError> round(const Context& context, const KernelTable& kernels, const Encoding& e,
                               const SourceRows& source, const ColumnGuide& guide,
                               uint8_t* out) const override {
+    CARAT_DO(check_shared(e, guide));
     /// One strip of the widest instruction set.
     constexpr int64_t kRowsPerTask = 16;
-    const SearchRows round_rows = choose(search_table(kernels.isa), search_position(e));
+    const SearchTable& table = search_table(kernels.isa);
+    const SearchRows round_rows = choose(table, search_position(e));
+    const auto scratch_bytes = table.search_scratch[search_position(e)];
+    TaskScratch scratch(context.pool.threads());
     const std::vector<float> importance = normalised_importance(guide.importance);
-    return round_in_tasks(context, kernels, e, source, guide.importance, kRowsPerTask, out,
-                          [&](const RowsTask& task) {
-                            round_rows({.weights = task.weights,
-                                        .rows = task.rows,
-                                        .columns = source.columns,
-                                        .importance = importance.empty() ? nullptr : importance.data(),
-                                        .weight = ErrorWeight::uniform,
-                                        .out = task.out});
-                          });
+    return round_in_tasks(
+        context, kernels, e, source, guide.importance, kRowsPerTask, out, [&](const RowsTask& task) {
+          void* const memory =
+              scratch_bytes ? scratch.of(task.thread, scratch_bytes(source.columns)) : nullptr;
+          round_rows({.weights = task.weights,
+                      .rows = task.rows,
+                      .columns = source.columns,
+                      .importance = importance.empty() ? nullptr : importance.data(),
+                      .out = task.out,
+                      .groups = shape_of(e, source.columns),
+                      .row_bytes = static_cast<int64_t>(e.row_bytes(source.columns)),
+                      .scale = e.shared_rows == 1 ? nullptr : guide.scale.data(),
+                      .zero = e.shared_rows == 1 ? nullptr : guide.zero.data(),
+                      .scratch = memory});
+        });
   }
 
  private:
@@ -62,6 +72,7 @@ class Search final : public BlockRounder {
 class Nearest final : public BlockRounder {
  public:
   std::string_view name() const override { return "nearest"; }
+  bool takes_extremes() const override { return true; }
   bool uses_importance() const override { return false; }
 
  private:
@@ -75,6 +86,7 @@ class Nearest final : public BlockRounder {
 class HalfQuadratic final : public BlockRounder {
  public:
   std::string_view name() const override { return "hqq"; }
+  bool supports(const Encoding& e) const override { return BlockRounder::supports(e) && e.atom == 1; }
   bool uses_importance() const override { return false; }
 
  private:
@@ -93,6 +105,8 @@ std::span<const Rounder* const> all_rounders() {
   static const Rounder* const rounders[] = {&kSearch, &kNearest, &gptq_rounder(), &kHalfQuadratic};
   return rounders;
 }
+
+const Rounder& default_rounder() { return kSearch; }
 
 const Rounder* find_rounder(std::string_view name) {
   for (const Rounder* r : all_rounders())

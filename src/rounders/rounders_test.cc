@@ -75,13 +75,22 @@ std::vector<float> random_importance(int64_t columns, uint64_t seed) {
   return i;
 }
 
+/// With grouped ones whose groups are of each sort.
+std::vector<const Encoding*> tested_encodings() {
+  std::vector<const Encoding*> list(all_encodings().begin(), all_encodings().end());
+  for (const char* name :
+       {"INT2_G32", "INT3_G64", "INT4_G128", "INT8_G128", "INT4_CHANNEL", "INT8_CHANNEL", "INT2_ASYM_G32",
+        "INT3_ASYM_G64", "INT4_ASYM_G128", "INT8_ASYM_G128", "INT4_ASYM_CHANNEL", "FP8_CHANNEL", "NF4"})
+    list.push_back(find_encoding(name));
+  return list;
+}
 class EachEncoding : public testing::TestWithParam<const Encoding*> {};
-INSTANTIATE_TEST_SUITE_P(Rounders, EachEncoding, testing::ValuesIn(all_encodings()),
+INSTANTIATE_TEST_SUITE_P(Rounders, EachEncoding, testing::ValuesIn(tested_encodings()),
                          [](const auto& p) { return std::string(p.param->name); });
 
 std::vector<const Encoding*> block_encodings() {
   std::vector<const Encoding*> list;
-  for (const Encoding* e : all_encodings())
+  for (const Encoding* e : tested_encodings())
     if (!e->is_float) list.push_back(e);
   return list;
 }
@@ -102,7 +111,7 @@ TEST_P(EachEncoding, SearchLosesNoMoreThanNearestUnderAnyImportance) {
     if (job.encoding->is_float)
       EXPECT_EQ(search, nearest);
     else
-      EXPECT_LT(search, 0.97 * nearest) << kind;
+      EXPECT_LT(search, (job.encoding->group == kWhole ? 0.99 : 0.97) * nearest) << kind;
   }
 }
 
@@ -116,6 +125,7 @@ double absolute_error(const Job& job) {
 // What the splitting lowers is the mean error, leaf by leaf; rounding the parameters to their stored form may
 // take a little of it back.
 TEST_P(EachBlockEncoding, HalfQuadraticSplittingLowersTheMeanErrorOfNearest) {
+  if (GetParam()->atom > 1) return;  // is not for codebooks
   Job job{.encoding = GetParam(), .weights = typical_weights(35, 512, 11), .columns = 512};
   job.rounder = "nearest";
   const double nearest = absolute_error(job);
@@ -130,7 +140,7 @@ TEST_P(EachBlockEncoding, SearchWithoutImportanceIsAsGoodAsWithOnesThatAreEqual)
   const double even = job.run().error.squared_error;
   job.importance.assign(512, 1.0f);
   const double ones = job.run().error.squared_error;
-  EXPECT_LT(even, (job.encoding->leaf == job.encoding->block ? 1.08 : 1.002) * ones);
+  EXPECT_LT(even, (job.encoding->block < 256 ? 1.08 : 1.002) * ones);
 }
 
 TEST_P(EachEncoding, BytesDependOnNeitherInstructionSetNorThreadsNorSlabs) {
@@ -144,6 +154,7 @@ TEST_P(EachEncoding, BytesDependOnNeitherInstructionSetNorThreadsNorSlabs) {
   for (size_t i = 0; i < half_quadratic.weights.size(); i += 7) half_quadratic.weights[i] *= 400;
   for (Job job : {search, weighted, nearest, half_quadratic}) {
     const std::string_view rounder = job.rounder;
+    if (!find_rounder(rounder)->supports(*GetParam())) continue;
     const Rounded expected = job.run();
     for (Isa isa : available_isas())
       for (int threads : {1, 3}) {
@@ -167,7 +178,7 @@ TEST_P(EachEncoding, BytesDependOnNeitherInstructionSetNorThreadsNorSlabs) {
 // closer to the weight.
 template <class E>
 void expect_codes_nearest() {
-  if constexpr (!E::kFloat) {
+  if constexpr (!E::kFloat && E::kAtom == 1) {
     Job job{.encoding = &encoding_of<E>(), .weights = typical_weights(20, 256, 5), .columns = 256};
     for (std::string_view rounder : {"search", "nearest", "hqq"}) {
       job.rounder = rounder;
@@ -197,8 +208,59 @@ TEST(Rounders, CodesAreTheNearestUnderStoredParameters) {
   AllEncodings::for_each([]<class E>() { expect_codes_nearest<E>(); });
 }
 
+// The same of codebooks: no other entry with any signs that can be stored is closer to an atom's weights.
+template <class E>
+void expect_atoms_nearest() {
+  if constexpr (E::kAtom > 1) {
+    constexpr int kSignsAt = E::kVectors * E::kEntryBits;
+    Job job{.encoding = &encoding_of<E>(), .weights = typical_weights(5, 256, 5), .columns = 256};
+    for (std::string_view rounder : {"search", "nearest"}) {
+      job.rounder = rounder;
+      const Rounded r = job.run();
+      const float* w = job.weights.data();
+      for (size_t at = 0; at < r.bytes.size(); at += sizeof(typename E::Block), w += E::kBlock) {
+        typename E::Planes planes;
+        typename E::Block block;
+        std::memcpy(&block, r.bytes.data() + at, sizeof block);
+        E::unpack(block, planes);
+        for (int a = 0; a < E::kAtoms; ++a) {
+          const double scale = leaf_scale<E>(planes, a * E::kAtom / E::kLeaf);
+          const auto error = [&](uint32_t code) {
+            int8_t level[E::kAtom];
+            E::expand(code, level);
+            double sum = 0;
+            for (int j = 0; j < E::kAtom; ++j) {
+              const double e = static_cast<double>(w[a * E::kAtom + j]) - scale * level[j];
+              sum += e * e;
+            }
+            return sum;
+          };
+          const uint32_t chosen = planes.code[static_cast<size_t>(a)];
+          const double least = error(chosen) * (1 - 1e-5);
+          // One entry at a time with the signs as they are, and all pairs of signs turned.
+          for (int v = 0; v < E::kVectors; ++v)
+            for (uint32_t entry = 0; entry < E::kEntries; ++entry) {
+              const uint32_t code =
+                  (chosen & ~((E::kEntries - 1u) << (v * E::kEntryBits))) | entry << (v * E::kEntryBits);
+              ASSERT_GE(error(code), least) << E::kName << " atom " << a << " entry " << entry;
+            }
+          if constexpr (E::kSigns != Signs::shift) {
+            for (int i = 0; i < E::kAtom; ++i)
+              for (int j = 0; j < i; ++j)
+                ASSERT_GE(error(chosen ^ (1u << i | 1u << j) << kSignsAt), least)
+                    << E::kName << " atom " << a;
+          }
+        }
+      }
+    }
+  }
+}
+TEST(Rounders, AtomsAreTheNearestUnderStoredParameters) {
+  AllEncodings::for_each([]<class E>() { expect_atoms_nearest<E>(); });
+}
+
 TEST(Rounders, MeasuredErrorIsThatOfTheDecodedValues) {
-  for (const Encoding* e : all_encodings()) {
+  for (const Encoding* e : tested_encodings()) {
     Job job{.encoding = e,
             .weights = typical_weights(18, 768, 6),
             .columns = 768,
@@ -222,6 +284,7 @@ TEST(Rounders, MeasuredErrorIsThatOfTheDecodedValues) {
 
 TEST_P(EachEncoding, ZerosStayZero) {
   for (std::string_view rounder : {"search", "nearest", "hqq"}) {
+    if (!find_rounder(rounder)->supports(*GetParam())) continue;
     const Job job{
         .encoding = GetParam(), .rounder = rounder, .weights = std::vector<float>(512, 0.0f), .columns = 256};
     const Rounded r = job.run();
@@ -236,6 +299,7 @@ TEST_P(EachEncoding, ZerosStayZero) {
 TEST_P(EachBlockEncoding, AnyFiniteMagnitudeGivesFiniteValues) {
   for (std::string_view rounder : {"search", "nearest", "hqq"})
     for (int exponent = -149; exponent <= 127; exponent += 3) {
+      if (!find_rounder(rounder)->supports(*GetParam())) break;
       Job job{
           .encoding = GetParam(), .rounder = rounder, .weights = typical_weights(3, 256, 8), .columns = 256};
       for (float& w : job.weights) w = std::ldexp(std::clamp(w * 10, -1.0f, 1.0f), exponent);
@@ -244,13 +308,15 @@ TEST_P(EachBlockEncoding, AnyFiniteMagnitudeGivesFiniteValues) {
       EXPECT_EQ(r.error.not_finite, 0u);
       EXPECT_EQ(r.error.overflows, 0u);
       if (exponent >= -10 && exponent <= 14) {
-        EXPECT_LT(r.error.relative(), 0.2) << rounder << exponent;
+        const double bits = job.encoding->bits_per_weight();
+        EXPECT_LT(r.error.relative(), bits < 2.2 ? 0.6 : bits < 2.6 ? 0.3 : 0.2) << rounder << exponent;
       }
     }
 }
 
 TEST_P(EachEncoding, NotFiniteInputIsCountedAndSpoilsNothingElse) {
   for (std::string_view rounder : {"search", "nearest", "hqq"}) {
+    if (!find_rounder(rounder)->supports(*GetParam())) continue;
     Job job{
         .encoding = GetParam(), .rounder = rounder, .weights = typical_weights(4, 512, 9), .columns = 512};
     const Rounded clean = job.run();
@@ -295,7 +361,7 @@ TEST(Rounders, TheListNamesThem) {
   EXPECT_EQ(find_rounder("hqq"), all_rounders()[3]);
   EXPECT_EQ(find_rounder("awq"), nullptr);
   for (const Encoding* e : all_encodings()) EXPECT_TRUE(find_rounder("search")->supports(*e));
-  EXPECT_FALSE(find_rounder("search")->supports(*find_encoding("IQ2_XXS")));
+  EXPECT_FALSE(find_rounder("search")->supports(*find_encoding("Q1_0")));
 }
 
 }  // namespace

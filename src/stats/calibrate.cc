@@ -7,9 +7,9 @@
 
 #include "base/digest.h"
 #include "containers/mapped_file.h"
-#include "model/forward.h"
 #include "stats/collector.h"
 #include "stats/replace_file.h"
+#include "stats/sequence_passes.h"
 
 namespace carat {
 namespace {
@@ -59,83 +59,37 @@ class Group {
         checkpoint_(checkpoint),
         model_(model),
         config_(model.weights.config),
-        sequences_(sequences),
-        length_(static_cast<int64_t>(sequences.front().size())),
-        format_{KvEncoding::f16, config_.kv_heads, config_.head_dim} {
-    // Short sequences share a pass, long ones take several.
-    at_once_ = std::max<int64_t>(1, max_forward_tokens / length_);
-    cache_.resize(static_cast<size_t>(at_once_ * format_.bytes(length_) + 64));
-    x_.resize(static_cast<size_t>(count() * length_ * config_.width));
-  }
+        passes_(config_, sequences),
+        x_(static_cast<size_t>(passes_.tokens() * config_.width)) {}
 
   /// `done(tokens)` is told of tokens through a layer.
   template <class Done>
   Status run(StatisticsCollector& collector, Done&& done) {
     for (int64_t l = 0; l < config_.layers; ++l) {
       CARAT_TRY(const LoadedLayer layer, load_layer(context_, checkpoint_, config_, l));
-      for (int64_t first = 0; first < count(); first += at_once_) {
-        CARAT_DO(context_.check());
-        const int64_t n = std::min(at_once_, count() - first);
-        pass(layer.weights(), l, first, n);
-        done(n * length_);
-      }
+      CARAT_DO(passes_.each(context_, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
+        float* x = x_.data() + pass.first * config_.width;
+        if (l == 0) embed(context_.pool, model_.weights, pass.segments, x);
+        forward_layer(context_.pool, model_, layer.weights(), l, pass.segments, false, x, scratch_);
+        done(pass.rows);
+        return {};
+      }));
       CARAT_DO(collector.check(l));
     }
-    const int64_t rows = count() * length_;
-    final_norm(context_.pool, model_, x_.data(), rows, x_.data());
-    collector.input(0, LinearInput::output, x_.data(), rows, config_.width);
+    final_norm(context_.pool, model_, x_.data(), passes_.tokens(), x_.data());
+    collector.input({0, LinearInput::output}, x_.data(), passes_.tokens(), config_.width);
     return collector.check(0);
   }
 
  private:
-  int64_t count() const { return static_cast<int64_t>(sequences_.size()); }
-
-  /// Sequences [first, first + n) through layer l, `piece` tokens of each at a time.
-  void pass(const LayerWeights& weights, int64_t l, int64_t first, int64_t n) {
-    const auto aligned = (reinterpret_cast<uintptr_t>(cache_.data()) + 63) / 64 * 64;
-    for (int64_t at = 0; at < length_; at += max_forward_tokens) {
-      const int64_t piece = std::min(max_forward_tokens, length_ - at);
-      std::vector<KvView> views;
-      std::vector<ForwardSegment> segments;
-      for (int64_t i = 0; i < n; ++i) {
-        auto* keys = reinterpret_cast<uint8_t*>(aligned) + i * format_.bytes(length_);
-        views.insert(views.end(), static_cast<size_t>(config_.layers), {keys, format_, Place::cpu});
-      }
-      for (int64_t i = 0; i < n; ++i)
-        segments.push_back({std::span(sequences_[first + i]).subspan(at, piece), at,
-                            std::span(views).subspan(i * config_.layers, config_.layers), piece});
-      float* x = x_.data() + (first * length_ + at) * config_.width;
-      begin_forward(context_.pool, config_, segments, scratch_);
-      if (l == 0) embed(context_.pool, model_.weights, segments, x);
-      forward_layer(context_.pool, model_, weights, l, segments, false, x, scratch_);
-    }
-  }
-
   const Context& context_;
   const Checkpoint& checkpoint_;
   const Model& model_;
   const ModelConfig& config_;
-  std::span<const std::vector<TokenId>> sequences_;
-  int64_t length_;
-  KvFormat format_;
-  int64_t at_once_;             ///< sequences of a pass
-  std::vector<uint8_t> cache_;  ///< keys and values of the layer at work
-  std::vector<float> x_;        ///< [sequences, length, width] the residual streams
+  SequencePasses passes_;
+  std::vector<float> x_;  ///< [tokens, width] the residual streams
   ForwardScratch scratch_;
 };
-
-Status check_text(const Checkpoint& checkpoint, const ModelConfig& config, const CalibrationText& text) {
-  if (text.sequences.empty()) return usage_error("there is no text to calibrate on");
-  if (text.context > config.context_length)
-    return usage_error("{}: sequences of {} tokens are longer than the {} it was trained for",
-                       checkpoint.source, text.context, config.context_length);
-  for (const auto& sequence : text.sequences)
-    for (TokenId id : sequence)
-      if (id < 0 || id >= config.vocabulary)
-        return bad_data("{}: token {} of the text is outside its vocabulary of {}", checkpoint.source, id,
-                        config.vocabulary);
-  return {};
-}
 
 }  // namespace
 
@@ -144,7 +98,7 @@ Result<Calibration> calibrate(const Context& context, const Checkpoint& checkpoi
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
   CARAT_TRY(const Weights weights, load_outer_weights(context, checkpoint));
   const ModelConfig& config = weights.config;
-  CARAT_DO(check_text(checkpoint, config, text));
+  CARAT_DO(check_calibration_text(checkpoint.source, config, text));
   StatisticsCollector collector(context.pool, config);
   CARAT_TRY(const std::string identity, model_identity(checkpoint));
   const std::string arithmetic(activation_scheme_name(options.activations));
@@ -185,6 +139,7 @@ Result<Calibration> calibrate(const Context& context, const Checkpoint& checkpoi
   out.statistics = collector.statistics();
   out.statistics.datasets = text.names;
   out.statistics.text_digests = {text.digest};
+  out.statistics.sketch = text.sketch;
   out.statistics.chunks = static_cast<uint64_t>(count);
   out.statistics.chunk_tokens = static_cast<uint64_t>(text.context);
   out.statistics.model = identity;

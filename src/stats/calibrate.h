@@ -23,7 +23,7 @@ inline constexpr int64_t kGroupBytes = 256 << 20;
 inline constexpr int64_t kGroupSequences = 16;
 
 struct CalibrateOptions {
-  ActivationScheme activations = ActivationScheme::float32;
+  ActivationScheme activations = ActivationScheme::bfloat16;
   std::string checkpoint_path;  ///< where an interrupted run leaves its sums; empty: nowhere
   bool resume = false;          ///< from that file, if it is there
   bool discard = false;         ///< or throw it away

@@ -1,7 +1,9 @@
 #include "stats/calibrate.h"
 
 #include <gtest/gtest.h>
+
 #include <unistd.h>
+#include <numeric>
 
 #include <cmath>
 #include <filesystem>
@@ -12,6 +14,7 @@
 #include "model/forward.h"
 #include "model/testing/random_model.h"
 #include "stats/collector.h"
+#include "stats/testing.h"
 
 namespace carat {
 namespace {
@@ -19,16 +22,8 @@ namespace {
 using testing::RandomModel;
 
 CalibrationText random_text(int64_t sequences, int64_t length, int64_t vocabulary) {
-  Random random(3);
-  CalibrationText text;
-  text.context = length;
-  text.names = {"random"};
+  CalibrationText text = testing::random_text(sequences, length, vocabulary, 3);
   text.digest = fmt::format("{} x {}", sequences, length);
-  for (int64_t i = 0; i < sequences; ++i) {
-    std::vector<TokenId> tokens(length);
-    for (TokenId& t : tokens) t = static_cast<TokenId>(random.next() % static_cast<uint64_t>(vocabulary));
-    text.sequences.push_back(tokens);
-  }
   return text;
 }
 
@@ -55,25 +50,33 @@ Result<Calibration> run(const Checkpoint& model, const CalibrationText& text, Ca
 
 class Sums final : public InputTap {
  public:
-  void input(int64_t layer, LinearInput input, const float* x, int64_t tokens, int64_t columns) override {
-    auto& s = squares[{layer, input}];
-    s.resize(columns);
+  explicit Sums(int64_t experts) : experts_(experts) {}
+  void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
+    const auto key = std::pair(place.layer, place.input);
+    auto& s = squares[key];
+    counts[key].resize(per_expert(place.input) ? experts_ : 1);
+    counts[key][place.expert] += static_cast<double>(tokens);
+    s.resize(counts[key].size() * columns);
     for (int64_t t = 0; t < tokens; ++t)
-      for (int64_t c = 0; c < columns; ++c) s[c] += double{x[t * columns + c]} * x[t * columns + c];
+      for (int64_t c = 0; c < columns; ++c)
+        s[place.expert * columns + c] += double{x[t * columns + c]} * x[t * columns + c];
   }
-  std::map<std::pair<int64_t, LinearInput>, std::vector<double>> squares;
+  std::map<std::pair<int64_t, LinearInput>, std::vector<double>> squares, counts;
+
+ private:
+  int64_t experts_;
 };
 
 /// The same sums from forward passes over whole sequences.
-Sums sums_of_forward(const Checkpoint& checkpoint, const CalibrationText& text) {
+Sums sums_of_forward(const Checkpoint& checkpoint, const CalibrationText& text, ActivationScheme scheme) {
   ThreadPool pool(1);
   Cancellation cancellation;
   Progress progress;
   const auto weights = load_weights({pool, cancellation, progress}, checkpoint);
   EXPECT_TRUE(weights.ok());
   const ModelConfig& c = weights->config;
-  Sums sums;
-  const Model model{*weights, **default_kernel_table(), ActivationScheme::float32, nullptr, &sums};
+  Sums sums(c.experts.count);
+  const Model model{*weights, **default_kernel_table(), scheme, nullptr, &sums};
   const KvFormat format{KvEncoding::f16, c.kv_heads, c.head_dim};
   for (const auto& tokens : text.sequences) {
     const int64_t n = text.context;
@@ -88,7 +91,7 @@ Sums sums_of_forward(const Checkpoint& checkpoint, const CalibrationText& text) 
       const ForwardSegment segment{std::span(tokens).subspan(at, piece), at, kv, piece};
       forward(pool, model, scratch, {&segment, 1}, hidden.data() + at * c.width);
     }
-    sums.input(0, LinearInput::output, hidden.data(), n, c.width);
+    sums.input({0, LinearInput::output}, hidden.data(), n, c.width);
   }
   return sums;
 }
@@ -99,13 +102,17 @@ TEST(Calibrate, SumsWhatTheForwardPassReads) {
     m.context = 1024;
     const Checkpoint checkpoint = testing::random_model(m);
     // Several sequences to a pass; several passes to a sequence.
-    for (const auto& text : {random_text(19, 40, m.vocabulary), random_text(2, 700, m.vocabulary)}) {
-      const auto calibration = run(checkpoint, text);
+    for (const auto& [text, scheme] :
+         {std::pair{random_text(19, 40, m.vocabulary), ActivationScheme::bfloat16},
+          std::pair{random_text(2, 700, m.vocabulary), ActivationScheme::float32}}) {
+      CalibrateOptions options;
+      options.activations = scheme;
+      const auto calibration = run(checkpoint, text, options);
       ASSERT_TRUE(calibration.ok()) << calibration.error().message;
       const CalibrationStatistics& s = calibration->statistics;
       const auto config = read_model_config(checkpoint);
       ASSERT_TRUE(config.ok());
-      const Sums expected = sums_of_forward(checkpoint, text);
+      const Sums expected = sums_of_forward(checkpoint, text, scheme);
       size_t names = 0;
       for (const auto& [key, squares] : expected.squares) {
         for (const std::string& name : reader_names(*config, key.second, key.first)) {
@@ -113,7 +120,11 @@ TEST(Calibrate, SumsWhatTheForwardPassReads) {
           ASSERT_EQ(s.tensors.count(name), 1u) << name;
           const InputStatistics& e = s.tensors.at(name);
           EXPECT_EQ(e.sum_squares, squares) << name;
-          EXPECT_EQ(e.counts[0], static_cast<double>(text.tokens()));
+          EXPECT_EQ(e.counts, expected.counts.at(key)) << name;
+          const double used = per_expert(key.second) ? config->experts.used : 1;
+          EXPECT_EQ(std::accumulate(e.counts.begin(), e.counts.end(), 0.0),
+                    used * static_cast<double>(text.tokens()));
+          if (e.counts[0] == 0) continue;
           for (int64_t c = 0; c < e.columns; ++c) {
             EXPECT_LE(e.minimum[c], e.maximum[c]);
             EXPECT_LE(e.sum[c], e.counts[0] * e.maximum[c] * (1 + 1e-6) + 1e-6);
@@ -123,7 +134,7 @@ TEST(Calibrate, SumsWhatTheForwardPassReads) {
       }
       EXPECT_EQ(s.tensors.size(), names);
       EXPECT_EQ(s.chunks, text.sequences.size());
-      EXPECT_EQ(s.arithmetic, "float32");
+      EXPECT_EQ(s.arithmetic, activation_scheme_name(scheme));
     }
   }
 }

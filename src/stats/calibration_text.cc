@@ -60,6 +60,7 @@ Result<CalibrationText> cut_calibration_tokens(const Tokenizer& tokenizer,
     out.sequences.push_back(std::move(all[static_cast<size_t>(i * have / take)]));
     const std::vector<TokenId>& s = out.sequences.back();
     digest.update(Bytes(reinterpret_cast<const uint8_t*>(s.data()), s.size() * sizeof(TokenId)));
+    add_to_sketch(std::span(s).subspan(static_cast<size_t>(prefix)), out.sketch);
   }
   out.digest = digest.hex();
   return out;

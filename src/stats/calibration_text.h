@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "stats/text_sketch.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -22,6 +23,7 @@ struct CalibrationText {
   int64_t context = 0;
   std::vector<std::string> names;  ///< of the texts, in order
   std::string digest;              ///< SHA-256 of what was cut from the texts: the tokens
+  TextSketch sketch;               ///< of the same
 
   int64_t tokens() const { return static_cast<int64_t>(sequences.size()) * context; }
 };

@@ -35,28 +35,29 @@ void append_numbers(const std::vector<T>& values, std::string& out) {
 
 }  // namespace
 
-void StatisticsCollector::input(int64_t layer, LinearInput input, const float* x, int64_t tokens,
-                                int64_t columns) {
-  Sums& s = inputs_[{layer, input}];
+void StatisticsCollector::input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) {
+  Sums& s = inputs_[{place.layer, place.input}];
   if (s.columns == 0) {
+    const int64_t matrices = matrices_of(place.input);
     s.columns = columns;
-    s.sum.assign(columns, 0);
-    s.sum_squares.assign(columns, 0);
-    s.minimum.assign(columns, std::numeric_limits<float>::infinity());
-    s.maximum.assign(columns, -std::numeric_limits<float>::infinity());
+    s.counts.assign(matrices, 0);
+    s.sum.assign(matrices * columns, 0);
+    s.sum_squares.assign(matrices * columns, 0);
+    s.minimum.assign(matrices * columns, std::numeric_limits<float>::infinity());
+    s.maximum.assign(matrices * columns, -std::numeric_limits<float>::infinity());
   }
-  s.count += static_cast<double>(tokens);
+  s.counts[place.expert] += static_cast<double>(tokens);
   pool_.parallel_for(ceil_div(columns, kColumns), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t block = begin; block < end; ++block) {
-      const int64_t c = block * kColumns;
-      double* const sum = s.sum.data() + c;
-      double* const squares = s.sum_squares.data() + c;
+      const int64_t c = block * kColumns, at = place.expert * columns + c;
+      double* const sum = s.sum.data() + at;
+      double* const squares = s.sum_squares.data() + at;
+      float* const minimum = s.minimum.data() + at;
+      float* const maximum = s.maximum.data() + at;
       if (columns - c >= kColumns)
-        add_columns(x + c, tokens, columns, kColumns, sum, squares, s.minimum.data() + c,
-                    s.maximum.data() + c);
+        add_columns(x + c, tokens, columns, kColumns, sum, squares, minimum, maximum);
       else
-        add_columns(x + c, tokens, columns, columns - c, sum, squares, s.minimum.data() + c,
-                    s.maximum.data() + c);
+        add_columns(x + c, tokens, columns, columns - c, sum, squares, minimum, maximum);
     }
   });
 }
@@ -64,11 +65,11 @@ void StatisticsCollector::input(int64_t layer, LinearInput input, const float* x
 Status StatisticsCollector::check(int64_t layer) const {
   for (const auto& [key, s] : inputs_) {
     if (key.first != layer) continue;
-    for (int64_t c = 0; c < s.columns; ++c) {
+    for (size_t c = 0; c < s.sum_squares.size(); ++c) {
       if (std::isfinite(s.sum_squares[c])) continue;
       return bad_data(
           "{}: column {} of what it reads is {}; the weights before it are damaged, or too large for floats",
-          reader_names(config_, key.second, layer).front(), c,
+          reader_names(config_, key.second, layer).front(), static_cast<int64_t>(c) % s.columns,
           std::isnan(s.sum_squares[c]) ? "not a number" : "infinite");
     }
   }
@@ -78,7 +79,8 @@ Status StatisticsCollector::check(int64_t layer) const {
 CalibrationStatistics StatisticsCollector::statistics() const {
   CalibrationStatistics out;
   for (const auto& [key, s] : inputs_) {
-    const InputStatistics entry{s.columns, 1, {s.count}, s.sum_squares, s.sum, s.minimum, s.maximum};
+    const auto matrices = static_cast<int64_t>(s.counts.size());
+    const InputStatistics entry{s.columns, matrices, s.counts, s.sum_squares, s.sum, s.minimum, s.maximum};
     for (const std::string& name : reader_names(config_, key.second, key.first))
       out.tensors.emplace(name, entry);
   }
@@ -87,7 +89,8 @@ CalibrationStatistics StatisticsCollector::statistics() const {
 
 void StatisticsCollector::save(std::string& out) const {
   for (const auto& [key, s] : inputs_) {
-    append_numbers<double>({static_cast<double>(key.first), static_cast<double>(key.second), s.count}, out);
+    append_numbers<double>({static_cast<double>(key.first), static_cast<double>(key.second)}, out);
+    append_numbers(s.counts, out);
     append_numbers(s.sum, out);
     append_numbers(s.sum_squares, out);
     append_numbers(s.minimum, out);
@@ -107,17 +110,18 @@ Status StatisticsCollector::restore(Bytes bytes) {
   std::map<Key, Sums> inputs;
   while (!bytes.empty()) {
     std::vector<double> head;
-    if (!take(head, 3)) return bad_data("ends too early");
+    if (!take(head, 2)) return bad_data("ends too early");
     const bool last = head[1] == static_cast<double>(LinearInput::output);
     if (!(head[0] >= 0 && head[0] < static_cast<double>(config_.layers) && head[1] >= 0 &&
           head[1] <= static_cast<double>(LinearInput::output) && (!last || head[0] == 0)))
       return bad_data("is of another model");
     const Key key{static_cast<int64_t>(head[0]), static_cast<LinearInput>(static_cast<int>(head[1]))};
     Sums s;
-    s.columns = input_columns(config_, key.second);
-    s.count = head[2];
-    const auto n = static_cast<size_t>(s.columns);
-    if (!take(s.sum, n) || !take(s.sum_squares, n) || !take(s.minimum, n) || !take(s.maximum, n))
+    s.columns = input_columns(config_, key.second, key.first);
+    const auto matrices = static_cast<size_t>(matrices_of(key.second));
+    const size_t n = matrices * static_cast<size_t>(s.columns);
+    if (!take(s.counts, matrices) || !take(s.sum, n) || !take(s.sum_squares, n) || !take(s.minimum, n) ||
+        !take(s.maximum, n))
       return bad_data("ends too early");
     inputs[key] = std::move(s);
   }

@@ -20,7 +20,7 @@ class StatisticsCollector final : public InputTap {
  public:
   StatisticsCollector(ThreadPool& pool, const ModelConfig& config) : pool_(pool), config_(config) {}
 
-  void input(int64_t layer, LinearInput input, const float* x, int64_t tokens, int64_t columns) override;
+  void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override;
 
   /// bad_data naming a matrix, the column and what the layer's inputs hold, if they are not all finite.
   Status check(int64_t layer) const;
@@ -35,10 +35,11 @@ class StatisticsCollector final : public InputTap {
   using Key = std::pair<int64_t, LinearInput>;  ///< layer and input
   struct Sums {
     int64_t columns = 0;
-    double count = 0;
-    std::vector<double> sum, sum_squares;
+    std::vector<double> counts;            ///< [matrices]
+    std::vector<double> sum, sum_squares;  ///< [matrices, columns]
     std::vector<float> minimum, maximum;
   };
+  int64_t matrices_of(LinearInput input) const { return per_expert(input) ? config_.experts.count : 1; }
 
   ThreadPool& pool_;
   const ModelConfig& config_;

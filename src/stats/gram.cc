@@ -24,58 +24,122 @@ void transpose(const float* x, int64_t tokens, int64_t columns, int64_t begin, i
 
 /// A job's part of h, and how much of the transposed activations it goes through again and again: the rows
 /// stay in the second-level cache while the panels of columns stream by.
-constexpr int64_t kJobRows = 128, kJobColumns = 512;
+struct JobSize {
+  int64_t rows, columns;
+};
 
-}  // namespace
+/// Up to kGramTokens tokens' activations as floats, transposed.
+class FloatColumns {
+ public:
+  static constexpr JobSize kJob{128, 512};
+  static constexpr int64_t kWide = kPanelRows;  ///< columns of h at a time
 
-void accumulate_gram(ThreadPool& pool, const KernelTable& kernels, const float* x, int64_t tokens,
-                     int64_t columns, float* h) {
-  const FloatProduct product = kernels.exact[AllEncodings::index_of<F32>()];
-  const int64_t stride = std::min(tokens, kGramTokens) + kBlock;  // rows in different sets of the caches
-  const auto transposed = std::make_unique_for_overwrite<float[]>(columns * stride);
+  FloatColumns(const KernelTable& kernels, int64_t tokens, int64_t columns)
+      : product_(kernels.exact[AllEncodings::index_of<F32>()]),
+        stride_(tokens + kBlock),  // rows in different sets of the caches
+        transposed_(std::make_unique_for_overwrite<float[]>(static_cast<size_t>(columns * stride_))) {}
+
+  void take(ThreadPool& pool, const float* x, int64_t tokens, int64_t columns) {
+    tokens_ = tokens;
+    pool.parallel_for(ceil_div(columns, kBlock), 4, [&](int64_t begin, int64_t end, int) {
+      transpose(x, tokens, columns, begin * kBlock, std::min(columns, end * kBlock), transposed_.get(),
+                stride_);
+    });
+  }
+  /// sums[i - begin, k] of columns i in [begin, end) and j + k, k < wide; [end - begin, kWide].
+  void multiply(int64_t begin, int64_t end, int64_t j, int64_t wide, float* sums) const {
+    WeightRows w;
+    w.encoding = &encoding_f32();
+    w.data = w.next = reinterpret_cast<const uint8_t*>(transposed_.get() + j * stride_);
+    w.row_bytes = stride_ * static_cast<int64_t>(sizeof(float));
+    w.rows = static_cast<int>(wide);
+    w.columns = tokens_;
+    product_(w, {.tokens = end - begin, .x = transposed_.get() + begin * stride_, .stride = stride_}, sums,
+             kWide);
+  }
+
+ private:
+  FloatProduct product_;
+  int64_t stride_, tokens_ = 0;
+  std::unique_ptr<float[]> transposed_;
+};
+
+/// The same rounded to bf16.
+class Bf16Columns {
+ public:
+  static constexpr JobSize kJob{256, 128};
+  static constexpr int64_t kWide = kBf16Rows;
+
+  Bf16Columns(const KernelTable& kernels, int64_t tokens, int64_t columns)
+      : kernels_(kernels), panels_{columns, tokens, nullptr} {
+    constexpr size_t kLine = 64 / sizeof(int32_t);
+    memory_ = std::make_unique_for_overwrite<int32_t[]>(static_cast<size_t>(panels_.size()) + kLine);
+    const auto address = reinterpret_cast<uintptr_t>(memory_.get());
+    panels_.pairs = memory_.get() + (64 - address % 64) % 64 / sizeof(int32_t);
+  }
+
+  void take(ThreadPool& pool, const float* x, int64_t tokens, int64_t columns) {
+    panels_.columns = tokens;
+    pool.parallel_for(panels_.panels(), 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t p = begin; p < end; ++p) kernels_.pack_bf16_columns(x, columns, p, panels_);
+    });
+  }
+  void multiply(int64_t begin, int64_t end, int64_t j, int64_t wide, float* sums) const {
+    kernels_.bf16_panels(panels_, j, wide, panels_, begin, end - begin, sums, kWide);
+  }
+
+ private:
+  const KernelTable& kernels_;
+  Bf16Panels panels_;
+  std::unique_ptr<int32_t[]> memory_;
+};
+
+template <class Columns>
+void accumulate(ThreadPool& pool, const KernelTable& kernels, const float* x, int64_t tokens, int64_t columns,
+                float* h) {
   struct Job {
     int64_t row, column;
   };
+  constexpr JobSize kJob = Columns::kJob;
+  constexpr int64_t kWide = Columns::kWide;
   std::vector<Job> jobs;
-  for (int64_t row = 0; row < columns; row += kJobRows)
-    for (int64_t column = 0; column < std::min(columns, row + kJobRows); column += kJobColumns)
+  for (int64_t row = 0; row < columns; row += kJob.rows)
+    for (int64_t column = 0; column < std::min(columns, row + kJob.rows); column += kJob.columns)
       jobs.push_back({row, column});
 
-  /// h[i, j] for the rows [begin, end) and the 16 columns from j on.
-  const auto add_panel = [&](int64_t n, int64_t begin, int64_t end, int64_t j) {
-    alignas(64) float sums[kJobRows * kPanelRows];  // [end - begin, kPanelRows]
-    const int64_t wide = std::min<int64_t>(kPanelRows, columns - j);
-    WeightRows w;
-    w.encoding = &encoding_f32();
-    w.data = w.next = reinterpret_cast<const uint8_t*>(transposed.get() + j * stride);
-    w.row_bytes = stride * static_cast<int64_t>(sizeof(float));
-    w.rows = static_cast<int>(wide);
-    w.columns = n;
-    product(w, {.tokens = end - begin, .x = transposed.get() + begin * stride, .stride = stride}, sums,
-            kPanelRows);
-    for (int64_t i = begin; i < end; ++i) {
-      const float* from = sums + (i - begin) * kPanelRows;
-      float* to = h + i * columns + j;
-      const int64_t count = std::min(wide, i - j + 1);
-      for (int64_t k = 0; k < count; ++k) to[k] += from[k];
-    }
-  };
+  Columns transposed(kernels, std::min(tokens, kGramTokens), columns);
   for (int64_t first = 0; first < tokens; first += kGramTokens) {
     const int64_t n = std::min(kGramTokens, tokens - first);
-    pool.parallel_for(ceil_div(columns, kBlock), 4, [&](int64_t begin, int64_t end, int) {
-      transpose(x + first * columns, n, columns, begin * kBlock, std::min(columns, end * kBlock),
-                transposed.get(), stride);
-    });
-    pool.parallel_for(static_cast<int64_t>(jobs.size()), 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t job = begin; job < end; ++job) {
+    transposed.take(pool, x + first * columns, n, columns);
+    pool.parallel_for(static_cast<int64_t>(jobs.size()), 1, [&](int64_t job_begin, int64_t job_end, int) {
+      alignas(64) float sums[kJob.rows * kWide];
+      for (int64_t job = job_begin; job < job_end; ++job) {
         const auto [row, column] = jobs[job];
-        const int64_t rows_end = std::min(columns, row + kJobRows);
-        const int64_t columns_end = std::min(rows_end, column + kJobColumns);
-        for (int64_t j = column; j < columns_end; j += kPanelRows)
-          add_panel(n, std::max(row, j), rows_end, j);
+        const int64_t end = std::min(columns, row + kJob.rows);
+        const int64_t columns_end = std::min(end, column + kJob.columns);
+        for (int64_t j = column; j < columns_end; j += kWide) {
+          const int64_t begin = std::max(row, j), wide = std::min(kWide, columns - j);
+          transposed.multiply(begin, end, j, wide, sums);
+          for (int64_t i = begin; i < end; ++i) {
+            const float* from = sums + (i - begin) * kWide;
+            float* to = h + i * columns + j;
+            const int64_t count = std::min(wide, i - j + 1);
+            for (int64_t k = 0; k < count; ++k) to[k] += from[k];
+          }
+        }
       }
     });
   }
+}
+
+}  // namespace
+
+void accumulate_gram(ThreadPool& pool, const KernelTable& kernels, ActivationScheme scheme, const float* x,
+                     int64_t tokens, int64_t columns, float* h) {
+  if (scheme == ActivationScheme::bfloat16)
+    accumulate<Bf16Columns>(pool, kernels, x, tokens, columns, h);
+  else
+    accumulate<FloatColumns>(pool, kernels, x, tokens, columns, h);
 }
 
 void mirror_gram(ThreadPool& pool, float* h, int64_t columns) {

@@ -1,5 +1,6 @@
 #include "stats/replace_file.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +12,10 @@
 namespace carat {
 
 Status replace_file(const std::string& path, std::string_view bytes) {
+  // The rename would put a regular file in the place of a device or a pipe.
+  struct stat st;
+  if (::stat(path.c_str(), &st) == 0 && !S_ISREG(st.st_mode))
+    return usage_error("{} exists and is not a regular file; choose another output", path);
   const std::string fresh = path + ".new";
   CARAT_DO(check_free_space(path, bytes.size()));
   Status status = write_synced_file(fresh, bytes);

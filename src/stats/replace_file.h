@@ -1,4 +1,4 @@
-// Small files that appear whole or not at all. Internal to stats/.
+// Small files that appear whole or not at all.
 #pragma once
 
 #include <string>

@@ -115,6 +115,7 @@ Status merge_statistics(const std::string& source, const CalibrationStatistics& 
   }
   into.datasets.insert(into.datasets.end(), other.datasets.begin(), other.datasets.end());
   into.text_digests.insert(into.text_digests.end(), other.text_digests.begin(), other.text_digests.end());
+  merge_sketch(other.sketch, into.sketch);
   if (into.chunk_tokens == 0) into.chunk_tokens = other.chunk_tokens;
   if (into.chunk_tokens > 0)  // in chunks of the first file's size
     into.chunks += (other.chunks * other.chunk_tokens + into.chunk_tokens - 1) / into.chunk_tokens;

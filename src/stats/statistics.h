@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "containers/checkpoint.h"
+#include "stats/text_sketch.h"
 
 namespace carat {
 
@@ -30,6 +31,7 @@ struct CalibrationStatistics {
   std::map<std::string, InputStatistics> tensors;
   std::vector<std::string> datasets;      ///< names of the texts
   std::vector<std::string> text_digests;  ///< of the tokens seen (CalibrationText::digest), one per run
+  TextSketch sketch;                      ///< of the same; empty where the file did not say
   uint64_t chunks = 0, chunk_tokens = 0;
   std::string model;       ///< model_identity(), or empty where the file did not say
   std::string arithmetic;  ///< how the products were computed ("float32"), or empty

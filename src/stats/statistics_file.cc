@@ -92,6 +92,7 @@ Result<CalibrationStatistics> from_checkpoint(const Checkpoint& file) {
     CARAT_TRY(const auto* strings, m.strings_at(key));
     *to = *strings;
   }
+  CARAT_TRY(out.sketch, read_sketch(m));
   return out;
 }
 
@@ -147,6 +148,7 @@ Status write_gguf(const std::string& path, const CalibrationStatistics& statisti
     m.set("carat.calibration.arithmetic", Value::string(statistics.arithmetic));
   if (!statistics.text_digests.empty())
     m.set("carat.calibration.texts", Value::strings(statistics.text_digests));
+  write_sketch(statistics.sketch, m);
 
   const std::vector<Plane> planes = planes_of(statistics);
   std::vector<PlannedTensor> plan;

@@ -1,154 +1,20 @@
-// Both transforms against a double-precision forward pass written out here, for every family: same logits.
-#include <gtest/gtest.h>
-
-#include <cmath>
+// The transforms that need no statistics, against a double-precision forward pass written out here, for every
+// family: same logits.
 #include <set>
 
-#include "arch/model_config.h"
-#include "arch/tiny_model.h"
+#include "model/testing/reference_forward.h"
+#include "transforms/outliers.h"
 #include "transforms/rescale.h"
+#include "transforms/testing.h"
 #include "transforms/widen.h"
 
 namespace carat {
 namespace {
 
+using testing::expect_same_function;
 using testing::tiny_model;
-using testing::TinyShape;
-using Vector = std::vector<double>;
-
-/// The whole model, straight from the definitions; returns the logits after each token.
-class Reference {
- public:
-  explicit Reference(const Checkpoint& c) : c_(c), config_(*read_model_config(c)) {}
-
-  std::vector<Vector> logits(const std::vector<int>& tokens) {
-    std::vector<Vector> out;
-    keys_.assign(config_.layers, {});
-    values_.assign(config_.layers, {});
-    for (size_t position = 0; position < tokens.size(); ++position) {
-      const Vector embedding = matrix("token_embd.weight");
-      Vector x(embedding.begin() + tokens[position] * config_.width,
-               embedding.begin() + (tokens[position] + 1) * config_.width);
-      for (int64_t layer = 0; layer < config_.layers; ++layer) {
-        const std::string p = "blk." + std::to_string(layer) + ".";
-        add(x, attention(p, layer, static_cast<int64_t>(position), norm(x, p + "attn_norm.weight")));
-        const Vector h = norm(x, p + "ffn_norm.weight");
-        Vector gate = times(p + "ffn_gate.weight", h);
-        const Vector up = times(p + "ffn_up.weight", h);
-        for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1.0 + std::exp(-gate[i])) * up[i];
-        add(x, times(p + "ffn_down.weight", gate));
-      }
-      const Vector last = norm(x, "output_norm.weight");
-      out.push_back(times(config_.tied_embeddings ? "token_embd.weight" : "output.weight", last));
-    }
-    return out;
-  }
-
- private:
-  Vector matrix(const std::string& name) const {
-    const auto v = c_.find(name)->read_all();
-    return {v->begin(), v->end()};
-  }
-  static void add(Vector& x, const Vector& y) {
-    for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
-  }
-  Vector times(const std::string& name, const Vector& x) const {
-    const Vector w = matrix(name);
-    Vector y(w.size() / x.size(), 0.0);
-    for (size_t r = 0; r < y.size(); ++r)
-      for (size_t j = 0; j < x.size(); ++j) y[r] += w[r * x.size() + j] * x[j];
-    return y;
-  }
-  Vector projection(const std::string& name, const Vector& x) const {
-    Vector y = times(name + ".weight", x);
-    if (c_.find(name + ".bias")) add(y, matrix(name + ".bias"));
-    return y;
-  }
-  Vector norm(const Vector& x, const std::string& gain) const {
-    const Vector g = matrix(gain);
-    Vector y(x.size());
-    for (size_t at = 0; at < x.size(); at += g.size()) {
-      double sum = 0.0;
-      for (size_t i = 0; i < g.size(); ++i) sum += x[at + i] * x[at + i];
-      const double scale = 1.0 / std::sqrt(sum / static_cast<double>(g.size()) + config_.norm_epsilon);
-      for (size_t i = 0; i < g.size(); ++i) y[at + i] = x[at + i] * scale * g[i];
-    }
-    return y;
-  }
-  void rotate(Vector& x, int64_t position) const {
-    const int half = config_.rotary_dim / 2;
-    std::vector<float> cos(half), sin(half);
-    rope_row(config_, position, cos.data(), sin.data());
-    for (size_t at = 0; at < x.size(); at += config_.head_dim)
-      for (int i = 0; i < half; ++i) {
-        double& a = x[at + (config_.rope_interleaved ? 2 * i : i)];
-        double& b = x[at + (config_.rope_interleaved ? 2 * i + 1 : i + half)];
-        const double t = a * cos[i] - b * sin[i];
-        b = a * sin[i] + b * cos[i];
-        a = t;
-      }
-  }
-  Vector attention(const std::string& p, int64_t layer, int64_t position, const Vector& h) {
-    Vector q = projection(p + "attn_q", h), k = projection(p + "attn_k", h);
-    if (config_.qk_norm) {
-      q = norm(q, p + "attn_q_norm.weight");
-      k = norm(k, p + "attn_k_norm.weight");
-    }
-    rotate(q, position);
-    rotate(k, position);
-    keys_[layer].push_back(k);
-    values_[layer].push_back(projection(p + "attn_v", h));
-    const int d = config_.head_dim, group = config_.heads / config_.kv_heads;
-    Vector mixed(static_cast<size_t>(config_.heads) * d, 0.0);
-    for (int head = 0; head < config_.heads; ++head) {
-      Vector weight;
-      double total = 0.0;
-      for (const Vector& key : keys_[layer]) {
-        double dot = 0.0;
-        for (int i = 0; i < d; ++i) dot += q[head * d + i] * key[head / group * d + i];
-        weight.push_back(std::exp(dot / std::sqrt(static_cast<double>(d))));
-        total += weight.back();
-      }
-      for (size_t t = 0; t < weight.size(); ++t)
-        for (int i = 0; i < d; ++i)
-          mixed[head * d + i] += weight[t] / total * values_[layer][t][head / group * d + i];
-    }
-    return times(p + "attn_output.weight", mixed);
-  }
-
-  const Checkpoint& c_;
-  ModelConfig config_;
-  std::vector<std::vector<Vector>> keys_, values_;
-};
-
-void expect_same_function(const Checkpoint& a, const Checkpoint& b) {
-  const auto config = read_model_config(b);
-  ASSERT_TRUE(config.ok()) << config.error().message;
-  const std::vector<int> tokens = {3, 1, 4, 1, 5, 9, 2, 6};
-  const auto x = Reference(a).logits(tokens), y = Reference(b).logits(tokens);
-  double largest = 0.0, difference = 0.0;
-  for (size_t t = 0; t < x.size(); ++t)
-    for (size_t i = 0; i < x[t].size(); ++i) {
-      largest = std::max(largest, std::abs(x[t][i]));
-      difference = std::max(difference, std::abs(x[t][i] - y[t][i]));
-    }
-  EXPECT_GT(largest, 0.5);  // a model whose logits vanish would prove nothing
-  EXPECT_LT(difference, 2e-6 * largest);
-}
-
-struct Variant {
-  std::string name, architecture;
-  TinyShape shape;
-};
-
-std::vector<Variant> variants() {
-  return {{"llama", "llama", {}},
-          {"llama tied", "llama", {.tied = true}},
-          {"llama biases", "llama", {.biases = true, .divisors = true}},
-          {"llama without groups", "llama", {.heads = 3, .kv_heads = 3}},
-          {"qwen2", "qwen2", {}},
-          {"qwen3", "qwen3", {.tied = true}}};
-}
+using testing::Variant;
+using testing::variants;
 
 TEST(Rescale, KeepsTheFunctionAndChangesEveryMatrix) {
   for (const Variant& v : variants()) {
@@ -171,6 +37,23 @@ TEST(Rescale, KeepsTheFunctionAndChangesEveryMatrix) {
       EXPECT_EQ(same, stays ? x->size() : 0u) << name;
     }
     EXPECT_EQ(**after->metadata.string_at("carat.transform.rescale"), "seed=7 sigma=0.3");
+  }
+}
+
+TEST(Rescale, KeepsTheFunctionOfEveryFamily) {
+  for (const Family* family : all_families()) {
+    SCOPED_TRACE(family->architecture);
+    const std::string name(family->architecture);
+    const Checkpoint before = tiny_model(name, testing::tiny_shape(*family, {.biases = true}));
+    const auto after = rescale(before, 7, 0.3);
+    ASSERT_TRUE(after.ok()) << after.error().message;
+    const std::vector<int32_t> tokens = {3, 1, 4, 1, 5, 9, 2, 6};
+    const auto expected = testing::ReferenceForward(before).logits(tokens);
+    const auto actual = testing::ReferenceForward(*after).logits(tokens);
+    // The reference rounds keys and values to f16, and values are rescaled.
+    for (size_t t = 0; t < tokens.size(); ++t)
+      for (size_t i = 0; i < expected[t].size(); ++i)
+        EXPECT_NEAR(actual[t][i], expected[t][i], 0.02 * (1 + std::abs(expected[t][i])));
   }
 }
 
@@ -197,6 +80,48 @@ TEST(Rescale, SigmaZeroIsTheIdentityAndOthersAreChecked) {
   for (const Tensor& t : c.tensors) EXPECT_EQ(*t.read_all(), *same->find(t.name)->read_all()) << t.name;
   EXPECT_EQ(rescale(c, 1, -0.1).error().code, Code::usage);
   EXPECT_EQ(rescale(c, 1, std::nan("")).error().code, Code::usage);
+}
+
+TEST(Outliers, KeepTheFunctionAndEnlargeTheSameChannelsOfEveryNorm) {
+  for (const Variant& v : variants()) {
+    SCOPED_TRACE(v.name);
+    const Checkpoint before = tiny_model(v.architecture, v.shape);
+    const auto after = inject_outliers(before, {.seed = 3, .channels = 2, .factor = 20});
+    ASSERT_TRUE(after.ok()) << after.error().message;
+    expect_same_function(before, *after);
+    std::set<size_t> enlarged;
+    for (const Tensor& t : before.tensors) {
+      if (!t.name.ends_with("attn_norm.weight") && !t.name.ends_with("ffn_norm.weight")) continue;
+      if (t.name.find("post") != std::string::npos) continue;
+      const auto x = t.read_all(), y = after->find(t.name)->read_all();
+      size_t count = 0;
+      for (size_t i = 0; i < x->size(); ++i)
+        if ((*x)[i] != (*y)[i]) {
+          EXPECT_FLOAT_EQ((*y)[i], 20 * (*x)[i]);
+          enlarged.insert(i);
+          ++count;
+        }
+      EXPECT_EQ(count, 2u) << t.name;
+    }
+    EXPECT_EQ(enlarged.size(), 2u);
+    EXPECT_EQ(**after->metadata.string_at("carat.transform.outliers"), "seed=3 channels=2 factor=20");
+  }
+}
+
+TEST(Outliers, CheckTheirNumbers) {
+  const Checkpoint c = tiny_model("llama", {});
+  for (const OutlierOptions& o : {OutlierOptions{1, 0, 30}, {1, 1 << 20, 30}, {1, 1, 0.5}, {1, 1, 1e5}})
+    EXPECT_EQ(inject_outliers(c, o).error().code, Code::usage);
+  EXPECT_EQ(inject_outliers(c, {1, 1, std::nan("")}).error().code, Code::usage);
+}
+
+TEST(Outliers, AreRefusedWhereNoFactorCanMove) {
+  for (const char* family : {"falcon", "olmo2"}) {
+    const auto after = inject_outliers(tiny_model(family, {}), {});
+    ASSERT_FALSE(after.ok()) << family;
+    EXPECT_EQ(after.error().code, Code::usage);
+    EXPECT_NE(after.error().message.find(family), std::string::npos) << after.error().message;
+  }
 }
 
 TEST(Widen, KeepsTheFunction) {

@@ -91,9 +91,23 @@ class Widener {
         return appended(int64_t{config_.kv_heads} * config_.value_dim, to_.kv_heads * config_.value_dim);
       case Dim::mixed_values:
         return appended(int64_t{config_.heads} * config_.value_dim, to_.heads * config_.value_dim);
+      case Dim::heads:
+      case Dim::queries_keys_values:
+      case Dim::gates_and_ups:
+      case Dim::positions:
       case Dim::vocabulary:
       case Dim::head:
       case Dim::half_rotary:
+      case Dim::experts:
+      case Dim::expert_feed_forward:
+      case Dim::shared_feed_forward:
+      case Dim::query_rank:
+      case Dim::latent_queries:
+      case Dim::latent_rank:
+      case Dim::latent_keys:
+      case Dim::latent_plain:
+      case Dim::latent_value:
+      case Dim::latent_keys_and_values:
         break;
     }
     return {};
@@ -117,6 +131,16 @@ Result<int64_t> grown(std::string_view what, int64_t from, int64_t to) {
 Result<Checkpoint> widen(Checkpoint in, const WidenOptions& options) {
   CARAT_TRY(const ModelConfig config, read_model_config(in));
   const Family& family = *find_family(config.architecture);
+  if (config.experts.count > 0 || config.latent.rank > 0)
+    return usage_error("{} cannot be widened: carat widens no mixtures of experts and no latent attention",
+                       in.source);
+  if (config.norm != NormKind::rms || !family.rule(Role::query) || !family.rule(Role::gate) ||
+      !family.rule(Role::attention_norm))
+    return usage_error("{}: {} cannot be widened; only families whose blocks are like llama's can", in.source,
+                       config.architecture);
+  if (config.embedding_scale != 1.0f && options.width > 0)
+    return usage_error("{} cannot be widened to more columns: {} scales its embeddings by their number",
+                       in.source, config.architecture);
   Sizes to{};
   CARAT_TRY(to.width, grown("columns", config.width, options.width));
   CARAT_TRY(to.heads, grown("heads", config.heads, options.heads));

@@ -1,0 +1,344 @@
+#include "quantize/sensitivity.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "kernels/kernel_table.h"
+#include "kernels/search_table.h"
+#include "quantize/hidden_states.h"
+#include "quantize/importance.h"
+#include "quantize/layer_roles.h"
+#include "stats/gram.h"
+
+namespace carat {
+namespace {
+
+/// Where divergences are large enough to be told from noise on a few thousand tokens, and small enough to say
+/// something about finer encodings.
+constexpr double kProbeBits = 3.5;
+/// Rows of a matrix that every encoding is tried on, spread evenly.
+constexpr int64_t kSampledRows = 128;
+
+constexpr size_t kInputs = static_cast<size_t>(LinearInput::output) + 1;
+
+/// Adds up the Hessians of a layer's inputs.
+class HessianTap final : public InputTap {
+ public:
+  HessianTap(ThreadPool& pool, const KernelTable& kernels, ActivationScheme scheme)
+      : pool_(pool), kernels_(kernels), scheme_(scheme) {}
+  void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
+    std::vector<float>& h = hessians[static_cast<size_t>(place.input)];
+    h.resize(static_cast<size_t>(columns * columns));
+    accumulate_gram(pool_, kernels_, scheme_, x, tokens, columns, h.data());
+  }
+  std::vector<float> hessians[kInputs];
+
+ private:
+  ThreadPool& pool_;
+  const KernelTable& kernels_;
+  const ActivationScheme scheme_;
+};
+
+/// Keeps a layer's inputs.
+class InputsTap final : public InputTap {
+ public:
+  void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
+    std::vector<float>& kept = inputs[static_cast<size_t>(place.input)];
+    kept.insert(kept.end(), x, x + tokens * columns);
+  }
+  std::vector<float> inputs[kInputs];
+};
+
+/// Floats are rounded to nearest, whatever the method.
+const Rounder& rounder_for(const SensitivityTask& task, const Encoding& e) {
+  return e.is_float ? *find_rounder("nearest") : *task.rounder;
+}
+
+double sum_of_squares(std::span<const float> x) {
+  double sum = 0;
+  for (const float v : x) sum += double{v} * v;
+  return sum;
+}
+
+/// What is known of a matrix's inputs while it is tried.
+struct Inputs {
+  const std::vector<float>* hessian = nullptr;  ///< of the rounding text; null: none
+  std::span<const float> probing;               ///< [tokens, columns]; empty: it reads none (an embedding)
+};
+
+class Measurement {
+ public:
+  Measurement(const Context& context, const Checkpoint& checkpoint, const KernelTable& kernels,
+              Weights weights, const SensitivityOptions& options)
+      : context_(context),
+        checkpoint_(checkpoint),
+        kernels_(kernels),
+        weights_(std::move(weights)),
+        options_(options),
+        probing_(config(), *options.probing),
+        x_(probing_.state_size()) {
+    if (options.rounding) rounding_.emplace(config(), *options.rounding);
+    // As many positions of each sequence as the memory for logits allows, the last ones, which have seen
+    // most.
+    const int64_t most = static_cast<int64_t>(kProbeLogitBytes / sizeof(float)) / config().vocabulary;
+    positions_.end = probing_.length() - 1;
+    positions_.first =
+        std::max(probing_.length() / 4, positions_.end - std::max<int64_t>(1, most / probing_.count()));
+    positions_.first = std::min(positions_.first, positions_.end - 1);
+  }
+
+  Status run(std::span<const SensitivityTask> tasks, const std::function<Status(TensorSensitivity)>& done) {
+    const auto places = matrix_places(config());
+    std::vector<std::vector<const SensitivityTask*>> of_layer(static_cast<size_t>(config().layers));
+    std::vector<const SensitivityTask*> outer;
+    uint64_t passes = 0;
+    for (const SensitivityTask& task : tasks) {
+      const auto at = places.find(checkpoint_.tensors[task.tensor].name);
+      if (at == places.end())
+        return bad_data("{}: {} is no matrix that carat knows the use of; give it an encoding with --tensor",
+                        checkpoint_.source, checkpoint_.tensors[task.tensor].name);
+      place_[&task] = at->second;
+      const bool is_outer = at->second.role == Role::token_embedding || at->second.role == Role::output;
+      (is_outer ? outer : of_layer[static_cast<size_t>(at->second.layer)]).push_back(&task);
+      passes += layers_after(at->second) + 1;
+    }
+    done_ = done;
+    context_.progress.begin("sensitivities", "layer passes", passes);
+
+    CARAT_DO(keep_reference());
+    CARAT_DO(probing_.embed(context_, weights_, x_.data()));
+    if (rounding_) {
+      h_.resize(rounding_->state_size());
+      CARAT_DO(rounding_->embed(context_, weights_, h_.data()));
+    }
+    for (int64_t l = 0; l < config().layers; ++l) CARAT_DO(layer(l, of_layer[static_cast<size_t>(l)]));
+    CARAT_DO(outer_matrices(outer));
+    context_.progress.end();
+    return {};
+  }
+
+ private:
+  const ModelConfig& config() const { return weights_.config; }
+  Model model(InputTap* tap = nullptr) const {
+    return {weights_, kernels_, ActivationScheme::float32, context_.profile, tap};
+  }
+  Model rounding_model(InputTap* tap) const {
+    return {weights_, kernels_, options_.activations, context_.profile, tap};
+  }
+  uint64_t layers_after(const MatrixPlace& place) const {
+    if (place.role == Role::output) return 0;
+    return static_cast<uint64_t>(config().layers - place.layer);
+  }
+  const LayerWeights& weights_of(int64_t l) const { return weights_.layers[static_cast<size_t>(l)]; }
+
+  Status keep_reference() {
+    std::vector<float> x(probing_.state_size());
+    CARAT_DO(probing_.embed(context_, weights_, x.data()));
+    for (int64_t l = 0; l < config().layers; ++l)
+      CARAT_DO(probing_.through(context_, model(), weights_of(l), l, x.data()));
+    states_ = scored_states(context_, model(), probing_, positions_, x.data());
+    reference_.emplace(context_, model(), states_.data(), positions_.of(probing_));
+    return {};
+  }
+
+  Status layer(int64_t l, std::span<const SensitivityTask* const> tasks) {
+    const bool feedback =
+        rounding_ && std::ranges::any_of(tasks, [](auto* t) { return t->rounder->needs_feedback(); });
+    HessianTap hessians(context_.pool, kernels_, options_.activations);
+    if (rounding_)
+      CARAT_DO(rounding_->through(context_, rounding_model(feedback ? &hessians : nullptr), weights_of(l), l,
+                                  h_.data()));
+    InputsTap inputs;
+    std::vector<float> next = x_;
+    CARAT_DO(
+        probing_.through(context_, model(tasks.empty() ? nullptr : &inputs), weights_of(l), l, next.data()));
+    for (const LinearInput input : layer_inputs) {
+      const auto i = static_cast<size_t>(input);
+      CARAT_DO(measure(tasks, input, {feedback ? &hessians.hessians[i] : nullptr, inputs.inputs[i]}));
+    }
+    x_ = std::move(next);
+    return {};
+  }
+
+  Status outer_matrices(std::span<const SensitivityTask* const> tasks) {
+    if (tasks.empty()) return {};
+    HessianTap hessians(context_.pool, kernels_, options_.activations);
+    const bool feedback =
+        rounding_ && std::ranges::any_of(tasks, [](auto* t) { return t->rounder->needs_feedback(); });
+    if (feedback) {
+      final_norm(context_.pool, model(), h_.data(), rounding_->tokens(), h_.data());
+      hessians.input({0, LinearInput::output}, h_.data(), rounding_->tokens(), config().width);
+    }
+    CARAT_DO(probing_.embed(context_, weights_, x_.data()));
+    return measure(
+        tasks, LinearInput::output,
+        {feedback ? &hessians.hessians[static_cast<size_t>(LinearInput::output)] : nullptr, states_});
+  }
+
+  /// Those of the tasks that read this input.
+  Status measure(std::span<const SensitivityTask* const> tasks, LinearInput input, Inputs inputs) {
+    std::optional<FeedbackFactor> factor;
+    std::vector<float> diagonal;
+    for (const SensitivityTask* task : tasks) {
+      const MatrixPlace& place = place_.at(task);
+      if (place.input != input) continue;
+      const Tensor& tensor = checkpoint_.tensors[task->tensor];
+      if (task->rounder->needs_feedback() && inputs.hessian && !factor) {
+        std::vector<float> hessian = *inputs.hessian;
+        mirror_gram(context_.pool, hessian.data(), tensor.columns());
+        for (int64_t k = 0; k < tensor.columns(); ++k)
+          diagonal.push_back(hessian[static_cast<size_t>(k * tensor.columns() + k)]);
+        auto prepared = prepare_feedback(context_, kernels_, hessian, tensor.columns(), options_.feedback);
+        if (!prepared) return std::move(prepared).error().within(tensor.name);
+        factor = *std::move(prepared);
+      }
+      ColumnGuide guide;
+      if (task->rounder->needs_feedback() && factor) guide = {diagonal, &*factor};
+      TensorImportance importance;
+      if (options_.importance) {
+        CARAT_TRY(importance, importance_of(checkpoint_, tensor, *options_.importance));
+        if (!importance.empty()) guide.importance = importance.front();
+      }
+      Inputs reads = inputs;
+      if (place.role == Role::token_embedding && !config().tied_embeddings) reads.probing = {};
+      auto measured = measure_tensor(*task, place, guide, reads);
+      if (!measured) return std::move(measured).error().within(tensor.name);
+      CARAT_DO(done_(*std::move(measured)));
+    }
+    return {};
+  }
+
+  Result<TensorSensitivity> measure_tensor(const SensitivityTask& task, const MatrixPlace& place,
+                                           const ColumnGuide& guide, const Inputs& inputs) {
+    TensorSensitivity out;
+    out.tensor = checkpoint_.tensors[task.tensor].name;
+    CARAT_TRY(out.errors, output_errors(task, place, guide, inputs));
+    if (out.errors.empty()) return bad_data("its values fit none of the encodings it may get");
+    out.probe = std::ranges::min_element(out.errors, {}, [](const EncodingError& e) {
+                  return std::abs(e.encoding->bits_per_weight() - kProbeBits);
+                })->encoding;
+
+    const WeightView source = matrix_at(weights_, place);
+    std::vector<uint8_t> rounded(static_cast<uint64_t>(source.rows) * out.probe->row_bytes(source.columns));
+    CARAT_TRY(const RoundingError error,
+              rounder_for(task, *out.probe)
+                  .round(context_, kernels_, *out.probe,
+                         {source.encoding, source.data, source.rows, source.columns}, guide, rounded.data()));
+    CARAT_DO(context_.check());
+    if (error.not_finite > 0) return bad_data("holds values that are not finite (NaN or infinity)");
+    set_matrix(
+        weights_, place,
+        {out.probe, rounded.data(), source.rows, source.columns, out.probe->row_bytes(source.columns)});
+    const Result<double> kl = divergence_from(place);
+    set_matrix(weights_, place, source);
+    if (!kl) return kl.error();
+    out.kl = *kl;
+    passes_ += layers_after(place) + 1;
+    context_.progress.update(passes_, out.tensor);
+    return out;
+  }
+
+  /// Of the model as it is now from the source's, when all before the place is as in the source.
+  Result<double> divergence_from(const MatrixPlace& place) {
+    if (place.role == Role::output) return reference_->mean_divergence(context_, model(), states_.data());
+    std::vector<float> x = x_;
+    if (place.role == Role::token_embedding) CARAT_DO(probing_.embed(context_, weights_, x.data()));
+    for (int64_t l = place.layer; l < config().layers; ++l)
+      CARAT_DO(probing_.through(context_, model(), weights_of(l), l, x.data()));
+    const std::vector<float> states = scored_states(context_, model(), probing_, positions_, x.data());
+    return reference_->mean_divergence(context_, model(), states.data());
+  }
+
+  /// What each encoding adds to the outputs of some rows.
+  Result<std::vector<EncodingError>> output_errors(const SensitivityTask& task, const MatrixPlace& place,
+                                                   const ColumnGuide& guide, const Inputs& inputs) {
+    const WeightView& w = matrix_at(weights_, place);
+    const SearchTable& table = search_table(kernels_.isa);
+    const int64_t rows = std::min(w.rows, kSampledRows), columns = w.columns;
+    std::vector<uint8_t> sample(static_cast<uint64_t>(rows) * w.row_bytes);
+    for (int64_t r = 0; r < rows; ++r)
+      std::memcpy(sample.data() + static_cast<uint64_t>(r) * w.row_bytes,
+                  w.data + static_cast<uint64_t>(r * w.rows / rows) * w.row_bytes, w.row_bytes);
+    std::vector<float> exact(static_cast<size_t>(rows * columns)), changed(exact.size());
+    table.decode[search_position(*w.encoding)](sample.data(), exact.data(), rows * columns);
+    const double whole = energy(inputs.probing, exact, rows, columns);
+
+    std::vector<EncodingError> errors;
+    std::vector<uint8_t> rounded;
+    for (const Encoding* e : task.encodings) {
+      rounded.resize(static_cast<uint64_t>(rows) * e->row_bytes(columns));
+      CARAT_TRY(
+          const RoundingError error,
+          rounder_for(task, *e).round(context_, kernels_, *e, {w.encoding, sample.data(), rows, columns},
+                                      guide, rounded.data()));
+      CARAT_DO(context_.check());
+      if (error.overflows > 0) continue;
+      table.decode[search_position(*e)](rounded.data(), changed.data(), rows * columns);
+      for (size_t k = 0; k < changed.size(); ++k) changed[k] -= exact[k];
+      errors.push_back({e, whole > 0 ? energy(inputs.probing, changed, rows, columns) / whole : 0});
+    }
+    return errors;
+  }
+
+  /// Sum of the squares of x times the transpose of `matrix`; of the matrix itself where it reads nothing.
+  double energy(std::span<const float> x, std::span<const float> matrix, int64_t rows, int64_t columns) {
+    if (x.empty()) return sum_of_squares(matrix);
+    const int64_t tokens = static_cast<int64_t>(x.size()) / columns;
+    outputs_.resize(static_cast<size_t>(tokens * rows));
+    const MatmulTarget target[] = {{{&encoding_f32(), reinterpret_cast<const uint8_t*>(matrix.data()), rows,
+                                     columns, encoding_f32().row_bytes(columns)},
+                                    outputs_.data(),
+                                    rows}};
+    matmul(kernels_, context_.pool, ActivationScheme::float32, target, x.data(), columns, tokens);
+    return sum_of_squares(outputs_);
+  }
+
+  const Context& context_;
+  const Checkpoint& checkpoint_;
+  const KernelTable& kernels_;
+  Weights weights_;
+  const SensitivityOptions& options_;
+  Sequences probing_;
+  std::optional<Sequences> rounding_;
+  ScoredPositions positions_;
+  std::vector<float> x_, h_;   ///< streams of the probing and of the rounding text at the present layer
+  std::vector<float> states_;  ///< the source's, at the scored positions
+  std::optional<ReferenceLogits> reference_;
+  std::map<const SensitivityTask*, MatrixPlace> place_;
+  std::function<Status(TensorSensitivity)> done_;
+  std::vector<float> outputs_;
+  uint64_t passes_ = 0;
+};
+
+}  // namespace
+
+std::vector<const Encoding*> candidate_encodings(const Tensor& tensor, const Rounder& rounder) {
+  const bool sees_data = rounder.uses_importance() || rounder.needs_feedback();
+  std::vector<const Encoding*> out;
+  for (const Encoding* e : all_encodings()) {
+    if (e->ggml_type == kNoGgmlType || !e->fits(tensor.columns())) continue;
+    if (e->row_bytes(tensor.columns()) >= tensor.row_bytes()) continue;
+    if (!sees_data && requires_importance("", tensor.name, *e)) continue;
+    if (e->is_float || rounder.supports(*e)) out.push_back(e);
+  }
+  return out;
+}
+
+Status measure_sensitivities(const Context& context, const Checkpoint& checkpoint,
+                             std::span<const SensitivityTask> tasks, const SensitivityOptions& options,
+                             const std::function<Status(TensorSensitivity)>& done) {
+  if (tasks.empty()) return {};
+  CARAT_TRY(const KernelTable* kernels, default_kernel_table());
+  CARAT_TRY(Weights weights, load_weights(context, checkpoint));
+  if (weights.config.experts.count > 0 || weights.config.latent.rank > 0)
+    return usage_error(
+        "{}: is a mixture of experts or has latent attention, whose sensitivities carat does not measure "
+        "yet; name a recipe (--to), "
+        "or "
+        "encodings tensor by tensor (--tensor)",
+        checkpoint.source);
+  return Measurement(context, checkpoint, *kernels, std::move(weights), options).run(tasks, done);
+}
+
+}  // namespace carat

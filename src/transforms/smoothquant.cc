@@ -1,0 +1,86 @@
+#include "transforms/smoothquant.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "transforms/group_statistics.h"
+
+namespace carat {
+namespace {
+
+constexpr int64_t kRowsAtOnce = 64;
+constexpr double kLeast = 1e-5;  ///< of either maximum, so that channels of zeros get no endless factor
+
+/// The largest absolute weight of each channel over all readers.
+Result<std::vector<double>> weight_peaks(const Context& context, const FoldGroup& group,
+                                         const Checkpoint& checkpoint) {
+  const size_t columns = group.channel_of_column.size();
+  std::vector<double> peaks(static_cast<size_t>(group.channels), 0.0);
+  std::vector<float> rows(static_cast<size_t>(kRowsAtOnce) * columns);
+  std::vector<float> largest(columns, 0.0f);
+  for (const std::string& name : group.readers) {
+    CARAT_TRY(const Tensor* t, checkpoint.at(name));
+    for (int64_t first = 0; first < t->rows(); first += kRowsAtOnce) {
+      CARAT_DO(context.check());
+      const int64_t n = std::min(kRowsAtOnce, t->rows() - first);
+      CARAT_DO(t->read_rows(first, n, rows.data()));
+      for (int64_t r = 0; r < n; ++r)
+        for (size_t k = 0; k < columns; ++k)
+          largest[k] = std::max(largest[k], std::abs(rows[static_cast<size_t>(r) * columns + k]));
+      t->data->release(first, n);
+    }
+  }
+  for (size_t k = 0; k < columns; ++k) {
+    double& peak = peaks[static_cast<size_t>(group.channel_of_column[k])];
+    peak = std::max(peak, double{largest[k]});
+  }
+  return peaks;
+}
+
+class SmoothQuant final : public Transform {
+ public:
+  std::string_view name() const override { return "smoothquant"; }
+  std::string record(const TransformOptions& o) const override { return fmt::format("alpha={}", o.smooth); }
+
+  Status apply(const Context& context, const TransformOptions& options,
+               TransformSubject& subject) const override {
+    CARAT_TRY(const ModelConfig config, read_model_config(subject.checkpoint));
+    Fold fold;
+    CARAT_TRY(const std::vector<FoldGroup> groups, need_fold_groups(config, name()));
+    for (const FoldGroup& group : groups) {
+      CARAT_TRY(const GroupStatistics seen, statistics_of(group, subject.statistics));
+      if (seen.peak.empty())
+        return bad_data(
+            "{}: the statistics say nothing of the largest values it reads, which smoothquant needs; "
+            "`carat calibrate` keeps them",
+            group.readers.front());
+      CARAT_TRY(const std::vector<double> weights, weight_peaks(context, group, subject.checkpoint));
+      std::vector<double> s(weights.size());
+      double least = INFINITY, most = 0;
+      for (size_t c = 0; c < s.size(); ++c) {
+        s[c] = std::pow(std::max(seen.peak[c], kLeast), options.smooth) /
+               std::pow(std::max(weights[c], kLeast), 1.0 - options.smooth);
+        if (!std::isfinite(s[c]) || s[c] <= 0)
+          return bad_data("{}: what calibration saw of channel {}, or its weights, are not finite",
+                          group.readers.front(), c);
+        least = std::min(least, s[c]);
+        most = std::max(most, s[c]);
+      }
+      fold.scale(group, s);
+      subject.notes.push_back(
+          {std::string(name()), group.name, fmt::format("factors {:.3g} to {:.3g}", least, most), 0, 0});
+    }
+    fold.apply(subject.statistics);
+    fold.apply(subject.checkpoint);
+    return {};
+  }
+};
+
+}  // namespace
+
+const Transform* smoothquant_transform() {
+  static const SmoothQuant transform;
+  return &transform;
+}
+
+}  // namespace carat
