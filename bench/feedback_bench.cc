@@ -1,16 +1,18 @@
-// A workbench for error feedback: how long a Hessian takes to factor, and a matrix to round.
+// A workbench for error feedback: how long a Hessian takes to sum up and to factor, and a matrix to round.
 //
 //   feedback_bench [--isa avx512,avx2] [--encodings Q4_K,Q3_K] [--shapes 2048x2048,5632x2048] [--threads 1,2]
-//                  [--order descending]
+//                  [--order descending] [--scheme bfloat16|float32]
 //
-// Weights are normal ones; Hessians are of rank 8 beside their diagonals. Printed per shape, encoding and
-// number of threads, each the best of three: seconds to factor and 10^9 operations per second (columns^3 / 3
-// of them), seconds to round and million weights per second, and the same with the search alone.
+// Weights are normal ones; Hessians are of rank 8 beside their diagonals. Printed per shape and number of
+// threads, after that of the machine: milliseconds that 512 tokens' products take to be added to a Hessian,
+// 10^9 operations per second and the share of the peak of bf16 or f32, measured right before. Per shape,
+// encoding and number of threads, each the best of three: seconds to factor and 10^9 operations per second
+// (columns^3 / 3 of them), seconds to round and million weights per second, and the same with the search
+// alone.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -19,14 +21,15 @@
 #include "base/random.h"
 #include "base/stopwatch.h"
 #include "kernels/kernel_table.h"
+#include "measure/work.h"
+#include "options.h"
 #include "rounders/rounder.h"
+#include "stats/gram.h"
 
 namespace carat {
 namespace {
 
-struct Shape {
-  int64_t rows = 0, columns = 0;
-};
+using bench::Shape;
 
 struct Options {
   std::vector<Isa> isas = {available_isas().front()};
@@ -34,6 +37,7 @@ struct Options {
   std::vector<Shape> shapes = {{2048, 2048}, {5632, 2048}, {2048, 5632}};
   std::vector<int> threads = {1, 2};
   ColumnOrder order = ColumnOrder::natural;
+  ActivationScheme scheme = ActivationScheme::bfloat16;
 };
 
 /// (I + V V^T) between scales that differ from column to column.
@@ -65,6 +69,25 @@ Result<double> timed(const std::function<Status()>& work) {
   return best;
 }
 
+/// Of half a triangle of products.
+Status measure_gram(const Options& o, const KernelTable& k, int64_t columns, ThreadPool& pool) {
+  constexpr int64_t kTokens = 512;
+  Random random(3);
+  std::vector<float> x(static_cast<size_t>(kTokens * columns)), h(static_cast<size_t>(columns * columns));
+  for (float& v : x) v = static_cast<float>(random.normal());
+  const Limits limits = LimitMeter(k).measure(pool);
+  CARAT_TRY(const double seconds, timed([&]() -> Status {
+              accumulate_gram(pool, k, o.scheme, x.data(), kTokens, columns, h.data());
+              return {};
+            }));
+  Work work;
+  counted(operands(encoding_f32(), o.scheme), work) = static_cast<double>(columns * (columns + 1) * kTokens);
+  fmt::print("{:<8} {} columns, {} threads, {}: {:.2f} ms, {:.1f} G/s, {:.0f} % of the peak\n",
+             isa_name(k.isa), columns, pool.threads(), activation_scheme_name(o.scheme), seconds * 1e3,
+             work.operations() / seconds * 1e-9, 100 * compute_share(work, limits, seconds));
+  return {};
+}
+
 Status measure(const Options& o, const KernelTable& k, Shape shape, int threads) {
   ThreadPool pool(threads);
   const Cancellation never;
@@ -82,6 +105,7 @@ Status measure(const Options& o, const KernelTable& k, Shape shape, int threads)
               return {};
             }));
   const double operations = std::pow(static_cast<double>(shape.columns), 3) / 3;
+  CARAT_DO(measure_gram(o, k, shape.columns, pool));
   for (const Encoding* e : o.encodings) {
     if (!e->fits(shape.columns)) continue;
     std::vector<uint8_t> out(static_cast<size_t>(shape.rows) * e->row_bytes(shape.columns));
@@ -103,59 +127,6 @@ Status measure(const Options& o, const KernelTable& k, Shape shape, int threads)
   return {};
 }
 
-std::vector<std::string> split(std::string_view list, char at) {
-  std::vector<std::string> out(1);
-  for (const char c : list) {
-    if (c == at)
-      out.emplace_back();
-    else
-      out.back() += c;
-  }
-  return out;
-}
-
-/// False where an option or its value is not understood.
-bool parse(int argc, char** argv, Options& o) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view option = argv[i];
-    const auto words = split(argv[i + 1], ',');
-    if (option == "--isa") {
-      o.isas.clear();
-      for (const Isa isa : available_isas())
-        if (std::ranges::find(words, isa_name(isa)) != words.end()) o.isas.push_back(isa);
-      if (o.isas.size() != words.size()) return false;
-    } else if (option == "--encodings") {
-      o.encodings.clear();
-      for (const std::string& word : words) {
-        o.encodings.push_back(find_encoding(word));
-        if (!o.encodings.back() || !find_rounder("gptq")->supports(*o.encodings.back())) return false;
-      }
-    } else if (option == "--shapes") {
-      o.shapes.clear();
-      for (const std::string& word : words) {
-        const auto sides = split(word, 'x');
-        if (sides.size() != 2) return false;
-        o.shapes.push_back({std::atoll(sides[0].c_str()), std::atoll(sides[1].c_str())});
-        if (o.shapes.back().rows <= 0 || o.shapes.back().columns <= 0) return false;
-      }
-    } else if (option == "--threads") {
-      o.threads.clear();
-      for (const std::string& word : words) {
-        o.threads.push_back(std::atoi(word.c_str()));
-        if (o.threads.back() <= 0) return false;
-      }
-    } else if (option == "--order") {
-      if (words.front() == "descending")
-        o.order = ColumnOrder::descending;
-      else if (words.front() != "natural")
-        return false;
-    } else {
-      return false;
-    }
-  }
-  return argc % 2 == 1;
-}
-
 Status run(const Options& o) {
   fmt::print("{:<8} {:<13} {:<8} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n", "isa", "shape", "encoding",
              "threads", "factor s", "G/s", "gptq s", "M/s", "search s", "M/s");
@@ -171,13 +142,16 @@ Status run(const Options& o) {
 int main(int argc, char** argv) {
   using namespace carat;
   Options o;
-  if (!parse(argc, argv, o)) {
-    fmt::print(
-        stderr,
-        "feedback_bench: an option is unknown, or its value is; the head of feedback_bench.cc lists them\n");
-    return 64;
-  }
-  const Status status = run(o);
-  if (!status) fmt::print(stderr, "feedback_bench: {}\n", status.error().message);
-  return status ? 0 : 1;
+  const auto can_round = [](const Encoding& e) { return find_rounder("gptq")->supports(e); };
+  return bench::run_program(
+      argc, argv, "feedback_bench",
+      {{"--isa", bench::isas(o.isas)},
+       {"--encodings", bench::encodings(o.encodings, can_round)},
+       {"--shapes", bench::shapes(o.shapes)},
+       {"--threads", bench::positives(o.threads)},
+       {"--order",
+        bench::one_of(o.order, column_order_name, {ColumnOrder::natural, ColumnOrder::descending})},
+       {"--scheme", bench::one_of(o.scheme, activation_scheme_name,
+                                  {ActivationScheme::bfloat16, ActivationScheme::float32})}},
+      [&] { return run(o); });
 }

@@ -2,7 +2,7 @@
 // each instruction set.
 //
 //   kernel_bench [--isa avx512,avx2] [--threads N] [--shapes 2048x2048,5632x2048] [--encodings Q4_K,Q6_K]
-//                [--tokens 1,8,512] [--scheme int8_block|int8_32|float32]
+//                [--tokens 1,8,512] [--scheme int8_block|int8_32|bfloat16|float32] [--only products]
 //
 // Shapes are rows x columns of the weights. Before anything is timed, each product is compared with the
 // portable one, bit for bit. Weights are cold: every product of a timing has its own copy, as far as 1 GB
@@ -12,7 +12,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -23,6 +22,7 @@
 #include "kernels/kernel_table.h"
 #include "measure/limits.h"
 #include "measure/speed.h"
+#include "options.h"
 #include "rounders/rounder.h"
 
 namespace carat {
@@ -42,9 +42,7 @@ double seconds_of(auto&& body) {
   return best;
 }
 
-struct Shape {
-  int64_t rows = 0, columns = 0;
-};
+using bench::Shape;
 
 struct Options {
   std::vector<Isa> isas = {available_isas().front()};
@@ -53,6 +51,7 @@ struct Options {
   std::vector<const Encoding*> encodings{all_encodings().begin(), all_encodings().end()};
   std::vector<int64_t> tokens = {1, 8, 512};
   ActivationScheme scheme = ActivationScheme::int8_block;
+  bool only_products = false;
 };
 
 /// One matrix of normal weights, rounded by the plainest rounder.
@@ -133,8 +132,7 @@ class Products {
       const double s = spread(seconds).median;
       Work work;
       work.bytes = static_cast<double>(matrix.size());
-      (multiplies_floats(e, o_.scheme) ? work.f32 : work.int8) =
-          2.0 * static_cast<double>(shape.rows * shape.columns * tokens);
+      counted(operands(e, o_.scheme), work) = 2.0 * static_cast<double>(shape.rows * shape.columns * tokens);
       const double share = std::max(memory_share(work, limits, s), compute_share(work, limits, s));
       fmt::print("{:<8} {:>12} {:>6}  {:>9.1f} {:>8.2f} {:>9.1f} {:>4.0f} %\n", e.name,
                  fmt::format("{}x{}", shape.rows, shape.columns), tokens, s * 1e6, work.bytes / s * 1e-9,
@@ -211,74 +209,7 @@ void bench_rows(const KernelTable& k) {
          }));
 }
 
-std::vector<std::string> split(std::string_view list, char separator) {
-  std::vector<std::string> out(1);
-  for (const char c : list) {
-    if (c == separator)
-      out.emplace_back();
-    else
-      out.back() += c;
-  }
-  return out;
-}
-
-/// False where an option or its value is not understood.
-bool parse(int argc, char** argv, Options& o) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view option = argv[i];
-    const auto words = split(argv[i + 1], ',');
-    if (option == "--threads") {
-      o.threads = std::atoi(argv[i + 1]);
-      if (o.threads < 1) return false;
-    } else if (option == "--isa") {
-      o.isas.clear();
-      for (const Isa isa : available_isas())
-        if (std::ranges::find(words, isa_name(isa)) != words.end()) o.isas.push_back(isa);
-      if (o.isas.size() != words.size()) return false;
-    } else if (option == "--encodings") {
-      o.encodings.clear();
-      for (const std::string& word : words) {
-        o.encodings.push_back(find_encoding(word));
-        if (!o.encodings.back() || !o.encodings.back()->can_decode()) return false;
-      }
-    } else if (option == "--tokens" || option == "--shapes") {
-      if (option == "--tokens")
-        o.tokens.clear();
-      else
-        o.shapes.clear();
-      for (const std::string& word : words) {
-        const auto parts = split(word, 'x');
-        const int64_t first = std::atoll(parts.front().c_str()), last = std::atoll(parts.back().c_str());
-        if (first < 1 || last < 1 || parts.size() != (option == "--tokens" ? 1 : 2)) return false;
-        if (option == "--tokens")
-          o.tokens.push_back(first);
-        else
-          o.shapes.push_back({first, last});
-      }
-    } else if (option == "--scheme") {
-      for (const auto scheme :
-           {ActivationScheme::int8_block, ActivationScheme::int8_32, ActivationScheme::float32})
-        if (activation_scheme_name(scheme) == argv[i + 1]) o.scheme = scheme;
-      if (activation_scheme_name(o.scheme) != argv[i + 1]) return false;
-    } else {
-      return false;
-    }
-  }
-  return argc % 2 == 1;
-}
-
-}  // namespace
-}  // namespace carat
-
-int main(int argc, char** argv) {
-  using namespace carat;
-  Options o;
-  if (!parse(argc, argv, o)) {
-    fmt::print(
-        stderr,
-        "kernel_bench: an option is unknown, or its value is; the head of kernel_bench.cc lists them\n");
-    return 64;
-  }
+Status run(const Options& o) {
   ThreadPool pool(o.threads);
   const Cancellation cancellation;
   Progress progress;
@@ -290,8 +221,34 @@ int main(int argc, char** argv) {
     fmt::print("{}, {} threads: reads {:.1f} GB/s; int8 {:.0f}, bf16 {:.0f}, f32 {:.0f} Gop/s\n",
                isa_name(isa), pool.threads(), l.read * 1e-9, l.int8 * 1e-9, l.bf16 * 1e-9, l.f32 * 1e-9);
     Products(o, context, k, meter).run();
+    if (o.only_products) continue;
     fmt::print("\n");
     bench_attention(k, pool, l.read);
     bench_rows(k);
   }
+  return {};
+}
+
+}  // namespace
+}  // namespace carat
+
+int main(int argc, char** argv) {
+  using namespace carat;
+  Options o;
+  const bench::Take only = [&](const std::string& part) {
+    o.only_products = part == "products";
+    return o.only_products;
+  };
+  return bench::run_program(
+      argc, argv, "kernel_bench",
+      {{"--isa", bench::isas(o.isas)},
+       {"--threads", bench::positive(o.threads)},
+       {"--shapes", bench::shapes(o.shapes)},
+       {"--encodings", bench::encodings(o.encodings, [](const Encoding& e) { return e.can_decode(); })},
+       {"--tokens", bench::positives(o.tokens)},
+       {"--scheme", bench::one_of(o.scheme, activation_scheme_name,
+                                  {ActivationScheme::int8_block, ActivationScheme::int8_32,
+                                   ActivationScheme::bfloat16, ActivationScheme::float32})},
+       {"--only", only}},
+      [&] { return run(o); });
 }

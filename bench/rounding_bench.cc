@@ -21,6 +21,7 @@
 #include "base/random.h"
 #include "containers/gguf.h"
 #include "kernels/kernel_table.h"
+#include "options.h"
 #include "rounders/rounder.h"
 
 namespace carat {
@@ -88,48 +89,6 @@ Status measure(const Options& o, const KernelTable& k, const Encoding& e, const 
   return {};
 }
 
-std::vector<std::string> split(std::string_view list) {
-  std::vector<std::string> out(1);
-  for (const char c : list) {
-    if (c == ',')
-      out.emplace_back();
-    else
-      out.back() += c;
-  }
-  return out;
-}
-
-/// False where an option or its value is not understood.
-bool parse(int argc, char** argv, Options& o) {
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string_view option = argv[i];
-    const auto words = split(argv[i + 1]);
-    if (option == "--model") {
-      o.model = argv[i + 1];
-    } else if (option == "--weights") {
-      o.weights = std::llround(std::atof(argv[i + 1]) * (1 << 20));
-      if (o.weights < kColumns) return false;
-    } else if (option == "--method") {
-      o.rounder = find_rounder(argv[i + 1]);
-      if (!o.rounder) return false;
-    } else if (option == "--isa") {
-      o.isas.clear();
-      for (const Isa isa : available_isas())
-        if (std::ranges::find(words, isa_name(isa)) != words.end()) o.isas.push_back(isa);
-      if (o.isas.size() != words.size()) return false;
-    } else if (option == "--encodings") {
-      o.encodings.clear();
-      for (const std::string& word : words) {
-        o.encodings.push_back(find_encoding(word));
-        if (!o.encodings.back() || !o.encodings.back()->can_decode()) return false;
-      }
-    } else {
-      return false;
-    }
-  }
-  return argc % 2 == 1;
-}
-
 Status run(const Options& o) {
   std::vector<float> weights = random_weights(o.weights / kColumns * kColumns);
   if (!o.model.empty()) {
@@ -153,13 +112,24 @@ Status run(const Options& o) {
 int main(int argc, char** argv) {
   using namespace carat;
   Options o;
-  if (!parse(argc, argv, o)) {
-    fmt::print(
-        stderr,
-        "rounding_bench: an option is unknown, or its value is; the head of rounding_bench.cc lists them\n");
-    return 64;
-  }
-  const Status status = run(o);
-  if (!status) fmt::print(stderr, "rounding_bench: {}\n", status.error().message);
-  return status ? 0 : 1;
+  const bench::Take model = [&](const std::string& path) {
+    o.model = path;
+    return true;
+  };
+  const bench::Take method = [&](const std::string& name) {
+    o.rounder = find_rounder(name);
+    return o.rounder != nullptr;
+  };
+  const bench::Take weights = [&](const std::string& millions) {
+    o.weights = std::llround(std::atof(millions.c_str()) * (1 << 20));
+    return o.weights >= kColumns;
+  };
+  return bench::run_program(
+      argc, argv, "rounding_bench",
+      {{"--isa", bench::isas(o.isas)},
+       {"--encodings", bench::encodings(o.encodings, [](const Encoding& e) { return e.can_decode(); })},
+       {"--model", model},
+       {"--method", method},
+       {"--weights", weights}},
+      [&] { return run(o); });
 }

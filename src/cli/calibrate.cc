@@ -6,7 +6,7 @@
 
 #include "arch/open_model.h"
 #include "base/stopwatch.h"
-#include "cli/checks.h"
+#include "cli/calibration_text.h"
 #include "cli/format.h"
 #include "cli/machine_notes.h"
 #include "cli/verb.h"
@@ -17,35 +17,12 @@
 namespace carat {
 namespace {
 
-constexpr uint64_t kTextLimit = 1'000'000'000;
-
 struct Options {
   std::string model, out, format = "gguf";
-  std::vector<std::string> texts, merge;
-  CalibrationTextOptions cut;
-  bool chat = false, resume = false, force = false;
+  std::vector<std::string> merge;
+  CalibrationTextArguments text;
+  bool resume = false, force = false;
 };
-
-Result<CalibrationText> read_texts(const Options& options, const Checkpoint& checkpoint,
-                                   const Tokenizer& tokenizer) {
-  std::vector<NamedText> texts;
-  for (const std::string& path : options.texts) {
-    CARAT_TRY(std::string text, read_small_file(path, kTextLimit));
-    texts.push_back({path, std::move(text)});
-  }
-  if (!options.chat) return cut_calibration_text(tokenizer, texts, options.cut);
-  CARAT_TRY(const std::string source, checkpoint.metadata.string_or("tokenizer.chat_template", ""));
-  if (source.empty())
-    return bad_data("{}: has no chat template; calibrate on plain text, without --chat", checkpoint.source);
-  auto format = ChatTemplate::parse(source);
-  if (!format) return std::move(format).error().within(checkpoint.source);
-  std::vector<NamedTokens> tokens;
-  for (const NamedText& text : texts) {
-    CARAT_TRY(NamedTokens rendered, tokenize_conversations(tokenizer, **format, text));
-    tokens.push_back(std::move(rendered));
-  }
-  return cut_calibration_tokens(tokenizer, tokens, options.cut);
-}
 
 struct Outcome {
   CalibrationStatistics statistics;
@@ -63,12 +40,11 @@ Result<Outcome> collect(const Options& options, const Checkpoint& checkpoint, In
     CARAT_DO(fit_statistics(checkpoint, path, other));
     parts.emplace_back(path, std::move(other));
   }
-  if (!options.texts.empty()) {
-    auto tokenizer = Tokenizer::from_metadata(checkpoint.metadata);
-    if (!tokenizer) return std::move(tokenizer).error().within(checkpoint.source);
-    CARAT_TRY(const CalibrationText text, read_texts(options, checkpoint, **tokenizer));
+  if (!options.text.texts.empty()) {
+    CARAT_TRY(const CalibrationText text, read_calibration_text(options.text, checkpoint));
     note_memory(checkpoint, run.console);
     CalibrateOptions how;
+    how.activations = options.text.activations;
     how.checkpoint_path = options.out + ".checkpoint";
     how.resume = options.resume;
     how.discard = options.force;
@@ -84,29 +60,43 @@ Result<Outcome> collect(const Options& options, const Checkpoint& checkpoint, In
   return out;
 }
 
-/// Matrices of a tensor that saw little or nothing; experts are what this is about.
+/// How many tokens the experts of a mixture saw, layer by layer; and which saw none.
 std::vector<std::string> coverage_notes(const CalibrationStatistics& statistics) {
   std::vector<std::string> notes;
   for (const auto& [name, s] : statistics.tensors) {
     const auto unseen = std::ranges::count(s.counts, 0.0);
+    const auto [fewest, most] = std::ranges::minmax_element(s.counts);
     if (unseen > 0)
-      notes.push_back(fmt::format("{}: {} of {} experts saw no token; they are rounded without importance",
-                                  name, unseen, s.matrices));
+      notes.push_back(
+          fmt::format("{}: {} of {} experts saw no token, expert {} the first; quantize refuses them "
+                      "without --allow-fallback",
+                      name, unseen, s.matrices, fewest - s.counts.begin()));
+    else if (s.matrices > 1 && name.find("down") != std::string::npos)  // a layer's others saw the same
+      notes.push_back(fmt::format("{}: its {} experts saw {} tokens (expert {}) to {} (expert {})", name,
+                                  s.matrices, *fewest, fewest - s.counts.begin(), *most,
+                                  most - s.counts.begin()));
   }
   return notes;
 }
 
+/// Tokens seen by each expert, for tensors that have several.
+json::object expert_tokens(const CalibrationStatistics& statistics) {
+  json::object out;
+  for (const auto& [name, s] : statistics.tensors)
+    if (s.matrices > 1) out[name] = json::value_from(s.counts);
+  return out;
+}
+
 Status calibrate_verb_body(const Options& options, Invocation& run) {
-  if (options.texts.empty() && options.merge.empty())
+  if (options.text.texts.empty() && options.merge.empty())
     return usage_error("say what to calibrate on: --text FILE (or what to merge: --merge FILE)");
   CARAT_TRY(const Checkpoint checkpoint, open_model(options.model));
-  for (const std::string& file : checkpoint.files)
-    if (same_file(options.out, file)) return usage_error("{}: is a file of the model", options.out);
+  if (is_one_of(options.out, checkpoint.files)) return usage_error("{}: is a file of the model", options.out);
   CARAT_TRY(const Outcome outcome, collect(options, checkpoint, run));
   const CalibrationStatistics& s = outcome.statistics;
   CARAT_DO(write_statistics(options.out, s,
                             options.format == "dat" ? StatisticsFormat::dat : StatisticsFormat::gguf));
-  if (!options.texts.empty()) ::unlink((options.out + ".checkpoint").c_str());
+  if (!options.text.texts.empty()) ::unlink((options.out + ".checkpoint").c_str());
 
   const std::vector<std::string> notes = coverage_notes(s);
   for (const std::string& note : notes) run.console.note(note);
@@ -122,6 +112,7 @@ Status calibrate_verb_body(const Options& options, Invocation& run) {
                                    {"text_digests", json::value_from(s.text_digests)},
                                    {"model", s.model},
                                    {"arithmetic", s.arithmetic},
+                                   {"expert_tokens", expert_tokens(s)},
                                    {"resumed_chunks", outcome.resumed},
                                    {"seconds", outcome.seconds},
                                    {"notes", json::value_from(notes)}});
@@ -133,20 +124,8 @@ Status calibrate_verb_body(const Options& options, Invocation& run) {
 VerbBody prepare(CLI::App& app) {
   auto o = std::make_shared<Options>();
   app.add_option("MODEL", o->model, "GGUF file or Hugging Face directory")->type_name("")->required();
-  app.add_option("--text", o->texts, "Text to run through the model, UTF-8; several are taken in equal steps")
-      ->type_name("FILE");
   app.add_option("-o,--output", o->out, "Statistics to write (required)")->required()->type_name("STATS");
-  app.add_flag("--chat", o->chat,
-               "The texts are conversations, one JSON object {\"messages\": [{\"role\":\n"
-               "..., \"content\": ...}]} per line, and go through the model's chat template");
-  app.add_option("--ctx", o->cut.context, "Tokens of a sequence")
-      ->capture_default_str()
-      ->check(whole_number(2, 1 << 20))
-      ->type_name("N");
-  app.add_option("--chunks", o->cut.sequences,
-                 "At most so many sequences, evenly from all texts (default: all)")
-      ->check(whole_number(1, 1 << 30))
-      ->type_name("N");
+  add_calibration_text(app, o->text, "Text to run through the model, UTF-8");
   app.add_option("--merge", o->merge, "Statistics to add: carat's, or llama.cpp's importance matrices")
       ->type_name("FILE");
   app.add_option("--format", o->format,
@@ -175,7 +154,7 @@ const Verb calibrate_verb = {
     "A model larger than memory is gone through layer by layer. An interrupted run leaves\n"
     "STATS.checkpoint for --resume.\n\n"
     "Examples:\n"
-    "  carat calibrate model.gguf --text mixed.txt code.txt -o model.imatrix.gguf --chunks 128\n"
+    "  carat calibrate model.gguf --text mixed.txt --text code.txt -o model.imatrix.gguf --chunks 128\n"
     "  carat calibrate model/ --chat --text conversations.jsonl -o chat.imatrix.gguf\n"
     "  carat calibrate model.gguf --merge a.imatrix.gguf b.dat -o both.imatrix.gguf",
     prepare};

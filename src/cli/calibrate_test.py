@@ -26,12 +26,16 @@ class Calibrate(Case):
         d = self.document("calibrate", STORIES, "--text", TEXT, "--ctx", "64", "--chunks", "4", "-o", out)
         self.assertEqual((d["chunks"], d["chunk_tokens"], d["tokens"]), (4, 64, 256))
         self.assertEqual(d["texts"], [TEXT])
-        self.assertEqual(d["arithmetic"], "float32")
+        self.assertEqual(d["arithmetic"], "bfloat16")
         self.assertEqual(d["tensors"], 5 * 7 + 1)  # five layers of seven matrices, and the output
         self.assertEqual(len(d["model"]), 64)
         self.assertEqual(sorted(os.listdir(self.directory)), ["s.gguf"])
         again = self.calibrated("again.gguf", "--threads", "1")
         self.assertEqual(read(again), read(out))
+        exact = self.document("calibrate", STORIES, "--text", TEXT, "--ctx", "64", "--chunks", "4", "-o",
+                              self.path("exact.gguf"), "--activations", "float32")
+        self.assertEqual(exact["arithmetic"], "float32")
+        self.assertNotEqual(read(self.path("exact.gguf")), read(out))
 
     def test_merged_files(self):
         first = self.path("a.gguf")
@@ -55,6 +59,8 @@ class Calibrate(Case):
         out = self.path("s.gguf")
         self.refuse(64, "calibrate", STORIES, "-o", out, says="--text FILE")
         self.refuse(66, "calibrate", STORIES, "--text", self.path("absent.txt"), "-o", out)
+        self.refuse(64, "calibrate", STORIES, "--text", TEXT, "-o", out, "--activations", "int8_32",
+                    says="unknown arithmetic 'int8_32'; there are bfloat16, float32")
         self.refuse(65, "calibrate", STORIES, "--text", self.write("empty.txt", b""), "-o", out, says="is empty")
         self.refuse(65, "calibrate", STORIES, "--text", self.write("short.txt", b"Once"), "-o", out,
                     says="fewer than the")

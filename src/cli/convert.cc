@@ -8,7 +8,9 @@
 
 #include "arch/open_model.h"
 #include "cli/format.h"
+#include "cli/split_size.h"
 #include "cli/verb.h"
+#include "transforms/outliers.h"
 #include "transforms/rescale.h"
 #include "transforms/widen.h"
 
@@ -17,7 +19,8 @@ namespace {
 
 struct Options {
   std::string in, out, to, container;
-  std::optional<std::string> rescale, widen;
+  std::optional<std::string> rescale, outliers, widen;
+  uint64_t split_bytes = 0;
   bool resume = false, force = false;
 };
 
@@ -53,6 +56,19 @@ Result<Rescaling> parse_rescale(std::string_view text) {
     return usage_error("--rescale takes SEED or SEED:SIGMA with sigma from 0 to 1, such as 1:0.15, not '{}'",
                        text);
   return Rescaling{*seed, *sigma};
+}
+
+Result<OutlierOptions> parse_outliers(std::string_view text) {
+  const auto parts = split(text, ':');
+  OutlierOptions o;
+  const auto seed = parse_number<uint64_t>(parts[0]);
+  const auto channels = parts.size() > 1 ? parse_number<int64_t>(parts[1]) : std::optional(o.channels);
+  const auto factor = parts.size() > 2 ? parse_number<double>(parts[2]) : std::optional(o.factor);
+  if (!seed || !channels || !factor || parts.size() > 3)
+    return usage_error(
+        "--outliers takes SEED, SEED:CHANNELS or SEED:CHANNELS:FACTOR, such as 1:6:30, not '{}'", text);
+  o.seed = *seed, o.channels = *channels, o.factor = *factor;
+  return o;
 }
 
 Result<WidenOptions> parse_widen(std::string_view text) {
@@ -92,6 +108,7 @@ json::object report_json(const QuantizeReport& report, const Options& options) {
     tensors.push_back(
         {{"name", t.name}, {"from", t.from->name}, {"to", t.to->name}, {"underflows", t.underflows}});
   return {{"output", options.out},
+          {"files", json::array(report.files.begin(), report.files.end())},
           {"input_bytes", report.input_bytes},
           {"output_bytes", report.output_bytes},
           {"bits_per_weight", report.bits_per_weight},
@@ -103,9 +120,9 @@ json::object report_json(const QuantizeReport& report, const Options& options) {
 }
 
 std::string report_text(const QuantizeReport& report, const Options& options) {
-  std::string out = fmt::format("{}: {} -> {}, {:.2f} bits per weight, {:.1f} s\n", printable(options.out),
-                                human_bytes(report.input_bytes), human_bytes(report.output_bytes),
-                                report.bits_per_weight, report.seconds);
+  std::string out = fmt::format("{}: {} -> {}, {:.2f} bits per weight, {:.1f} s\n",
+                                written_files(options.out, report.files), human_bytes(report.input_bytes),
+                                human_bytes(report.output_bytes), report.bits_per_weight, report.seconds);
   if (report.underflows > 0) out += fmt::format("  {} small values became zero\n", report.underflows);
   return out;
 }
@@ -115,6 +132,7 @@ Status convert_verb_body(const Options& options, Invocation& run) {
   ConvertOptions convert_options;
   convert_options.resume = options.resume;
   convert_options.discard_partial = options.force;
+  convert_options.split_bytes = options.split_bytes;
   CARAT_TRY(convert_options.container, chosen_container(options));
   CARAT_TRY(convert_options.encoding, parse_float_encoding(options.to));
   if (convert_options.container == Container::huggingface && convert_options.encoding == nullptr)
@@ -122,9 +140,13 @@ Status convert_verb_body(const Options& options, Invocation& run) {
         "a Hugging Face directory has one float type: add --to bf16, f16 or f32 (or name the output {}.gguf)",
         options.out);
   std::optional<Rescaling> rescaling;
+  std::optional<OutlierOptions> outliers;
   std::optional<WidenOptions> widening;
   if (options.rescale) {
     CARAT_TRY(rescaling, parse_rescale(*options.rescale));
+  }
+  if (options.outliers) {
+    CARAT_TRY(outliers, parse_outliers(*options.outliers));
   }
   if (options.widen) {
     CARAT_TRY(widening, parse_widen(*options.widen));
@@ -132,6 +154,9 @@ Status convert_verb_body(const Options& options, Invocation& run) {
   CARAT_TRY(Checkpoint checkpoint, open_model(options.in));
   if (rescaling) {
     CARAT_TRY(checkpoint, rescale(std::move(checkpoint), rescaling->seed, rescaling->sigma));
+  }
+  if (outliers) {
+    CARAT_TRY(checkpoint, inject_outliers(std::move(checkpoint), *outliers));
   }
   if (widening) {
     CARAT_TRY(checkpoint, widen(std::move(checkpoint), *widening));
@@ -158,10 +183,15 @@ VerbBody prepare(CLI::App& app) {
                  "Random factors exp(SIGMA N(0,1)) between tensors that undo each other: moves\n"
                  "weights off the grid they were once quantized on (default sigma: 0.15)")
       ->type_name("SEED[:SIGMA]");
+  app.add_option("--outliers", o->outliers,
+                 "A few channels (6) enlarged by a factor (30) in every norm, and undone by those who\n"
+                 "read it: makes activations as hard to quantize as those of large models")
+      ->type_name("SEED[:CHANNELS[:FACTOR]]");
   app.add_option("--widen", o->widen,
                  "More residual channels, heads and feed-forward channels that change nothing, so\n"
                  "that rows divide into an encoding's blocks")
       ->type_name("WIDTH[:HEADS[:FF]]");
+  add_split_size(app, o->split_bytes);
   auto* resume = app.add_flag("--resume", o->resume, "Go on where an interrupted run stopped (GGUF)");
   app.add_flag("--force", o->force, "Begin anew: throw the partial output of an interrupted run away")
       ->excludes(resume);

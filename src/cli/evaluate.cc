@@ -1,4 +1,5 @@
 // carat evaluate: a suite of questions, a model or an endpoint that answers them, a card of what it scored.
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "cli/evaluate_report.h"
 #include "cli/machine_notes.h"
 #include "cli/model_options.h"
+#include "cli/overlap_note.h"
 #include "cli/verb.h"
 #include "containers/quote.h"
 #include "evaluate/card.h"
@@ -73,7 +75,23 @@ struct Candidate {
   std::string reference_digest;
 };
 
-Result<Candidate> open_candidate(const Options& o, Invocation& run) {
+/// Everything that is asked, of the tasks that will be.
+Status all_texts(const Suite& suite, const RunOptions& options, const LookAtText& look) {
+  for (size_t task = 0; task < suite.tasks().size(); ++task) {
+    if (!options.tasks.empty() && !std::ranges::count(options.tasks, suite.tasks()[task].name)) continue;
+    const auto look_at_item = [&](Item&& item) -> Status {
+      CARAT_DO(look(item.text, SIZE_MAX));
+      CARAT_DO(look(item.prompt, SIZE_MAX));
+      if (!item.contexts.empty()) CARAT_DO(look(item.contexts.front(), SIZE_MAX));
+      for (const Turn& turn : item.turns) CARAT_DO(look(turn.content, SIZE_MAX));
+      return {};
+    };
+    CARAT_DO(suite.for_each(task, look_at_item));
+  }
+  return {};
+}
+
+Result<Candidate> open_candidate(const Options& o, const Suite& suite, Invocation& run) {
   Candidate candidate;
   if (!o.endpoint.url.empty()) {
     EndpointOptions options = o.endpoint;
@@ -91,6 +109,8 @@ Result<Candidate> open_candidate(const Options& o, Invocation& run) {
     CARAT_TRY(candidate.reference_digest, model_digest(run.context, options.reference->checkpoint().files));
   }
   CARAT_TRY(auto engine, load(run, o.model, o, o.kv));
+  CARAT_DO(note_overlap(*engine, run.console,
+                        [&](const LookAtText& look) { return all_texts(suite, o.run, look); }));
   CARAT_TRY(candidate.subject, make_engine_subject(run.context, std::move(engine), options));
   return candidate;
 }
@@ -245,7 +265,7 @@ Status evaluate(const Options& o, Invocation& run) {
         "would only be the same again",
         suite->name());
   CARAT_TRY(const auto store, Store::open(store_path));
-  CARAT_TRY(Candidate candidate, open_candidate(o, run));
+  CARAT_TRY(Candidate candidate, open_candidate(o, *suite, run));
   Subject& subject = *candidate.subject;
   CARAT_TRY(const auto judge, open_judge(o, run));
   RunOptions run_options = o.run;

@@ -70,7 +70,9 @@ json::object config_json(const ModelConfig& c) {
           {"head_dim", c.head_dim},
           {"vocabulary", c.vocabulary},
           {"context_length", c.context_length},
-          {"tied_embeddings", c.tied_embeddings}};
+          {"tied_embeddings", c.tied_embeddings},
+          {"experts", c.experts.count},
+          {"experts_used", c.experts.used}};
 }
 
 json::object tokenizer_json(const Checkpoint& checkpoint, const Readings& readings) {
@@ -115,6 +117,8 @@ class Report {
     out["source"] = checkpoint_.source;
     out["container"] = checkpoint_.container;
     out["architecture"] = architecture();
+    if (const Family* family = find_family(architecture()))
+      out["logits_compared_with"] = json::string(family->checked_against);
     out["parameters"] = parameters();
     out["bits_per_weight"] = bits_per_weight();
     out["file_bytes"] = checkpoint_.file_bytes;
@@ -158,11 +162,21 @@ class Report {
     line("container", fmt::format("{}, {} ({} bytes)", checkpoint_.container,
                                   human_bytes(checkpoint_.file_bytes), checkpoint_.file_bytes));
     line("architecture", architecture().empty() ? "not named" : printable(architecture()));
+    if (const Family* family = find_family(architecture()))
+      line("", family->checked_against.empty()
+                   ? std::string("unverified: logits were compared with nobody's")
+                   : fmt::format("logits compared with {}", family->checked_against));
     if (readings_.config.ok()) {
       const ModelConfig& c = *readings_.config;
       line("", fmt::format("{} layers, width {}, feed-forward {}, context {}", c.layers, c.width,
                            c.feed_forward, c.context_length));
       line("", fmt::format("{} heads ({} for keys and values) of {}", c.heads, c.kv_heads, c.head_dim));
+      if (c.experts.count > 0)
+        line("", fmt::format("{} of {} experts for each token, of {} feed-forward channels each{}",
+                             c.experts.used, c.experts.count, c.experts.feed_forward,
+                             c.experts.shared_feed_forward > 0
+                                 ? fmt::format("; {} shared by all", c.experts.shared_feed_forward)
+                                 : ""));
       line("", fmt::format("vocabulary {}{}", c.vocabulary,
                            c.tied_embeddings ? ", embedding shared with the output" : ""));
     } else {

@@ -9,7 +9,8 @@ namespace carat {
 namespace {
 
 constexpr std::array kSchemes = {ActivationScheme::int8_block, ActivationScheme::int8_32,
-                                 ActivationScheme::float32};
+                                 ActivationScheme::int8_token, ActivationScheme::int8_token_outliers,
+                                 ActivationScheme::bfloat16,   ActivationScheme::float32};
 
 /// Null where there is none of that name.
 const ActivationScheme* find_scheme(std::string_view name) {
@@ -32,7 +33,10 @@ void add_activations_option(CLI::App& app, ActivationScheme& scheme) {
          "--activations", [&scheme](const std::string& name) { scheme = *find_scheme(name); },
          "How activations are rounded where weights are quantized: int8_block (one\n"
          "scale per block of the weights, as llama.cpp; the default), int8_32 (one per\n"
-         "32 columns, a smaller error) or float32 (not at all; slow)")
+         "32 columns, a smaller error), int8_token (one per token: W8A8),\n"
+         "int8_token_outliers (the same without values of magnitude 6 and more, which\n"
+         "are multiplied as they are: LLM.int8()), bfloat16 (weights, too) or float32\n"
+         "(not at all; slow)")
       ->check(check_scheme)
       ->type_name("SCHEME");
 }

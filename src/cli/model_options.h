@@ -7,7 +7,7 @@
 
 namespace carat {
 
-/// --activations int8_block | int8_32 | float32
+/// --activations int8_block | int8_32 | bfloat16 | float32
 void add_activations_option(CLI::App& app, ActivationScheme& scheme);
 
 /// --kv f16 | q8_0

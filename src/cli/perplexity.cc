@@ -6,6 +6,7 @@
 #include "cli/format.h"
 #include "cli/machine_notes.h"
 #include "cli/model_options.h"
+#include "cli/overlap_note.h"
 #include "cli/verb.h"
 #include "containers/mapped_file.h"
 #include "engine/engine.h"
@@ -105,6 +106,10 @@ Status perplexity(const Options& options, Invocation& run) {
   note_invalid_utf8(options.text, text, run.console);
   CARAT_TRY(const auto model,
             load(run, options.model, options.score.context, options.activations, options.kv));
+  const PerplexityOptions& score = options.score;
+  CARAT_DO(note_overlap(*model, run.console, [&](const LookAtText& look) {
+    return look(text, score.chunks < 0 ? SIZE_MAX : static_cast<size_t>(score.chunks * score.context));
+  }));
   std::shared_ptr<Engine> reference;
   if (!options.reference.empty()) {
     CARAT_TRY(reference,

@@ -6,25 +6,28 @@
 #include <memory>
 
 #include "arch/open_model.h"
+#include "cli/budget_options.h"
+#include "cli/calibration_text.h"
 #include "cli/checks.h"
 #include "cli/format.h"
+#include "cli/split_size.h"
 #include "cli/verb.h"
 #include "containers/mapped_file.h"
+#include "quantize/method.h"
 #include "quantize/quantize.h"
-#include "rounders/rounder.h"
 #include "stats/statistics_file.h"
 
 namespace carat {
 namespace {
 
 constexpr uint64_t kRuleFileLimit = 1 << 20;
-constexpr uint64_t kTextLimit = 1 << 30;
 
 struct Options {
   std::string in, out, to, rules, method, calibration;
-  std::vector<std::string> tensor_rules, texts;
-  CalibrationTextOptions cut;
+  std::vector<std::string> tensor_rules;
+  CalibrationTextArguments text;
   bool dry_run = false, force = false;
+  BudgetArguments budget;
   QuantizeOptions library;
 };
 
@@ -54,12 +57,42 @@ std::string recipe_list() {
   return out;
 }
 
+Result<std::vector<EncodingRule>> tensor_rules(const Options& options) {
+  std::vector<EncodingRule> rules;
+  for (const std::string& text : options.tensor_rules) {
+    CARAT_TRY(EncodingRule rule, parse_tensor_rule(text));
+    rules.push_back(std::move(rule));
+  }
+  return rules;
+}
+
+/// What goes with a budget, said before a model is opened.
+Status check_budget(const Options& options) {
+  CARAT_DO(parse_goal(options.budget));
+  if (!options.to.empty() || !options.rules.empty())
+    return usage_error(
+        "a budget (--size, --bpw, --max-kl) finds the recipe itself: leave out {}; single tensors may be "
+        "fixed with "
+        "--tensor",
+        options.to.empty() ? "--rules" : "--to");
+  if (options.text.texts.empty())
+    return usage_error(
+        "a budget needs calibration text to measure what each tensor costs; give one with --text FILE");
+  if (options.library.split_bytes > 0)
+    return usage_error(
+        "--split-size does not go with a budget, whose files are tried as wholes; split the one it finds: "
+        "carat "
+        "convert OUT SPLIT.gguf --split-size SIZE");
+  return {};
+}
+
 /// --to names the mix, --rules a file of rules (whose base --to overrides), --tensor rules go before all
 /// others.
 Result<Recipe> chosen_recipe(const Options& options) {
   if (options.to.empty() && options.rules.empty())
-    return usage_error("say what to quantize to: --to RECIPE ({}) or --rules FILE",
-                       fmt::join(recipe_names(), ", "));
+    return usage_error(
+        "say what to quantize to: --to RECIPE ({}), --rules FILE or a budget such as --size 4.2GiB",
+        fmt::join(recipe_names(), ", "));
   Recipe recipe;
   if (!options.to.empty()) {
     CARAT_TRY(recipe, open_recipe(options.to));
@@ -72,11 +105,7 @@ Result<Recipe> chosen_recipe(const Options& options) {
     else
       recipe.rules.insert(recipe.rules.begin(), from_file.rules.begin(), from_file.rules.end());
   }
-  std::vector<EncodingRule> rules;
-  for (const std::string& text : options.tensor_rules) {
-    CARAT_TRY(EncodingRule rule, parse_tensor_rule(text));
-    rules.push_back(std::move(rule));
-  }
+  CARAT_TRY(const std::vector<EncodingRule> rules, tensor_rules(options));
   recipe.rules.insert(recipe.rules.begin(), rules.begin(), rules.end());
   return recipe;
 }
@@ -119,7 +148,17 @@ json::object report_json(const QuantizeReport& report, const std::string& out) {
       tensor["relative_loss"] = t.guide.relative_loss;
     }
   }
+  json::array transforms;
+  for (const TransformNote& n : report.transforms) {
+    json::object note = {{"transform", n.transform}, {"group", n.group}, {"choice", n.choice}};
+    if (n.loss_before > 0) {
+      note["loss_before"] = n.loss_before;
+      note["loss_after"] = n.loss_after;
+    }
+    transforms.push_back(std::move(note));
+  }
   return {{"output", out},
+          {"files", json::array(report.files.begin(), report.files.end())},
           {"input_bytes", report.input_bytes},
           {"output_bytes", report.output_bytes},
           {"bits_per_weight", report.bits_per_weight},
@@ -130,6 +169,7 @@ json::object report_json(const QuantizeReport& report, const std::string& out) {
           {"resumed_tensors", report.resumed_tensors},
           {"fallbacks", strings_json(report.fallbacks)},
           {"notes", strings_json(report.notes)},
+          {"transforms", std::move(transforms)},
           {"tensors", std::move(tensors)}};
 }
 
@@ -148,6 +188,27 @@ std::string plan_text(const QuantizePlan& plan) {
   return out;
 }
 
+std::string transforms_text(const std::vector<TransformNote>& notes) {
+  struct Sum {
+    int groups = 0;
+    double before = 0, after = 0;
+  };
+  std::map<std::string_view, Sum> sums;
+  for (const TransformNote& n : notes) {
+    Sum& s = sums[n.transform];
+    ++s.groups;
+    // Each group's share counts alike: their outputs are of different sizes.
+    if (n.loss_before > 0) s.before += 1, s.after += n.loss_after / n.loss_before;
+  }
+  std::string out;
+  for (const auto& [name, s] : sums) {
+    out += fmt::format("  {}: {} groups of channels", name, s.groups);
+    if (s.before > 0) out += fmt::format(", expected error {:.3f} of what it was", s.after / s.before);
+    out += "\n";
+  }
+  return out;
+}
+
 std::string report_text(const QuantizeReport& report, const std::string& out_path) {
   struct Group {
     int tensors = 0;
@@ -163,10 +224,10 @@ std::string report_text(const QuantizeReport& report, const std::string& out_pat
       g.worst_name = t.name;
     }
   }
-  std::string out =
-      fmt::format("{}: {} -> {}, {:.4f} bits per weight, {:.1f} s, peak memory {}\n", printable(out_path),
-                  human_bytes(report.input_bytes), human_bytes(report.output_bytes), report.bits_per_weight,
-                  report.seconds, human_bytes(report.peak_rss_bytes));
+  std::string out = fmt::format("{}: {} -> {}, {:.4f} bits per weight, {:.1f} s, peak memory {}\n",
+                                written_files(out_path, report.files), human_bytes(report.input_bytes),
+                                human_bytes(report.output_bytes), report.bits_per_weight, report.seconds,
+                                human_bytes(report.peak_rss_bytes));
   for (const auto& [name, g] : groups) {
     out += fmt::format("  {:<7} {:>4} tensor{}", name, g.tensors, g.tensors == 1 ? " " : "s");
     if (g.worst > 0)
@@ -174,6 +235,7 @@ std::string report_text(const QuantizeReport& report, const std::string& out_pat
                          printable(g.worst_name));
     out += "\n";
   }
+  out += transforms_text(report.transforms);
   if (report.underflows > 0) out += fmt::format("  {} small values became zero\n", report.underflows);
   if (report.resumed_tensors > 0)
     out += fmt::format("  {} tensors were taken over from the interrupted run\n", report.resumed_tensors);
@@ -187,15 +249,30 @@ void say_notes(const T& result, Console& console) {
   for (const std::string& n : result.notes) console.note(n);
 }
 
-Result<CalibrationText> calibration_text(const Checkpoint& checkpoint, const Options& options) {
-  const auto tokenizer = Tokenizer::from_metadata(checkpoint.metadata);
-  if (!tokenizer) return Error(tokenizer.error()).within(options.in);
-  std::vector<NamedText> texts;
-  for (const std::string& path : options.texts) {
-    CARAT_TRY(std::string text, read_small_file(path, kTextLimit));
-    texts.push_back({path.substr(path.find_last_of('/') + 1), std::move(text)});
+/// --size, --bpw or --max-kl in place of a recipe. options.library has all but the text and the rules.
+Status quantize_to_a_budget(Options& options, Invocation& run, const Checkpoint& checkpoint) {
+  CARAT_TRY(const CalibrationText text, read_calibration_text(options.text, checkpoint));
+  if (options.dry_run) {
+    CARAT_TRY(const BudgetPlan found,
+              run_budget_plan(run.context, checkpoint, text, options.library, options.budget, options.out));
+    say_notes(found.plan, run.console);
+    if (run.console.json()) {
+      json::object document = plan_json(found.plan);
+      document["budget"] = budget_json(found);
+      return run.console.print_json(document);
+    }
+    return run.console.print(plan_text(found.plan) +
+                             fmt::format("predicted KL {:.5f}\n", found.predicted_kl));
   }
-  return cut_calibration_text(**tokenizer, texts, options.cut);
+  CARAT_TRY(const BudgetResult result,
+            run_budget(run.context, checkpoint, text, options.library, options.budget, options.out));
+  say_notes(result.report, run.console);
+  if (run.console.json()) {
+    json::object document = report_json(result.report, options.out);
+    document["budget"] = budget_json(result);
+    return run.console.print_json(document);
+  }
+  return run.console.print(report_text(result.report, options.out) + budget_text(result));
 }
 
 Status quantize_verb_body(Options options, Invocation& run) {
@@ -203,18 +280,22 @@ Status quantize_verb_body(Options options, Invocation& run) {
     return usage_error(
         "name the output file, or ask for a --dry-run: carat quantize IN OUT.gguf --to RECIPE");
   CARAT_DO(check_output_name(options.out));
-  if (!options.method.empty() && find_rounder(options.method) == nullptr) {
-    std::vector<std::string_view> names;
-    for (const Rounder* r : all_rounders()) names.push_back(r->name());
-    return usage_error("unknown method '{}'; there is {}", options.method, fmt::join(names, ", "));
+  if (const auto method = parse_method(options.method); !method) return method.error();
+  if (options.budget.given()) {
+    CARAT_DO(check_budget(options));
+    CARAT_TRY(options.library.recipe.rules, tensor_rules(options));
+  } else {
+    if (!options.budget.sensitivities.empty() || !options.budget.recipe.empty())
+      return usage_error("--sensitivities and --write-recipe belong to a budget: --size, --bpw or --max-kl");
+    CARAT_TRY(options.library.recipe, chosen_recipe(options));
   }
-  CARAT_TRY(options.library.recipe, chosen_recipe(options));
   options.library.method = options.method;
+  options.library.activations = options.text.activations;
   options.library.discard_partial = options.force;
   CARAT_TRY(const Checkpoint checkpoint, open_model(options.in));
   CalibrationText text;
-  if (!options.texts.empty()) {
-    CARAT_TRY(text, calibration_text(checkpoint, options));
+  if (!options.text.texts.empty() && !options.budget.given()) {
+    CARAT_TRY(text, read_calibration_text(options.text, checkpoint));
     options.library.text = &text;
   }
   if (!options.calibration.empty()) {
@@ -223,6 +304,7 @@ Status quantize_verb_body(Options options, Invocation& run) {
     options.library.calibration = std::make_shared<const CalibrationStatistics>(std::move(statistics));
     options.library.calibration_file = options.calibration;
   }
+  if (options.budget.given()) return quantize_to_a_budget(options, run, checkpoint);
   if (options.dry_run) {
     CARAT_TRY(const QuantizePlan plan, plan_quantize(checkpoint, options.library));
     say_notes(plan, run.console);
@@ -247,7 +329,10 @@ VerbBody prepare(CLI::App& app) {
   auto o = std::make_shared<Options>();
   app.add_option("IN", o->in, "GGUF file or Hugging Face directory")->type_name("")->required();
   app.add_option("OUT", o->out, "GGUF file to write (not needed for --dry-run)")->type_name("");
-  app.add_option("--to", o->to, "Recipe, from the largest file to the smallest:\n" + recipe_list())
+  app.add_option("--to", o->to,
+                 "Recipe, from the largest file to the smallest:\n" + recipe_list() +
+                     "\nor one encoding for all matrices, such as INT4_G128, INT3_ASYM_G64,\n"
+                     "INT8_CHANNEL, FP8_CHANNEL or NF4 (in files that only carat reads)")
       ->type_name("RECIPE");
   app.add_option("--rules", o->rules,
                  "Rule file: base = \"Q4_K_M\" and [[rule]] tables of tensor and encoding;\n"
@@ -258,23 +343,31 @@ VerbBody prepare(CLI::App& app) {
                  "repeated, the first match wins")
       ->type_name("REGEX=ENCODING")
       ->allow_extra_args(false);
-  std::vector<std::string_view> methods;
-  for (const Rounder* r : all_rounders()) methods.push_back(r->name());
-  app.add_option(
-         "--method", o->method,
-         fmt::format("How codes are chosen: {} (default: {})", fmt::join(methods, ", "), methods.front()))
+  std::vector<std::string_view> rounders, transforms;
+  for (const Rounder* r : all_rounders()) rounders.push_back(r->name());
+  for (const Transform* t : all_transforms()) transforms.push_back(t->name());
+  app.add_option("--method", o->method,
+                 fmt::format("How codes are chosen: {} (default: {}); before it,\n"
+                             "joined by '+', what makes the model easier to round: {}",
+                             fmt::join(rounders, ", "), rounders.front(), fmt::join(transforms, ", ")))
       ->type_name("METHOD");
-  app.add_option("--text", o->texts, "Calibration text, UTF-8, for methods that use data; may be repeated")
-      ->type_name("FILE")
-      ->allow_extra_args(false);
-  app.add_option("--ctx", o->cut.context, "Tokens of a sequence of calibration text")
-      ->capture_default_str()
-      ->check(whole_number(2, 1 << 20))
-      ->type_name("N");
-  app.add_option("--chunks", o->cut.sequences,
-                 "At most so many sequences, taken evenly from all texts (default: all)")
-      ->check(whole_number(1, 1 << 30))
-      ->type_name("N");
+  add_calibration_text(app, o->text, "Calibration text, UTF-8, for methods that use data");
+  static constexpr ColumnOrder orders[] = {ColumnOrder::natural, ColumnOrder::descending,
+                                           ColumnOrder::grouped};
+  app.add_option_function<std::string>(
+         "--order",
+         [o](const std::string& name) {
+           for (const ColumnOrder order : orders)
+             if (column_order_name(order) == name) o->library.feedback.order = order;
+         },
+         "gptq: which columns are rounded first: natural (the default), descending (those that\n"
+         "matter most; scales are chosen before), grouped (the same inside blocks)")
+      ->check([](const std::string& name) {
+        for (const ColumnOrder order : orders)
+          if (column_order_name(order) == name) return std::string();
+        return fmt::format("unknown order '{}'; there are natural, descending, grouped", name);
+      })
+      ->type_name("ORDER");
   app.add_option("--shrink", o->library.feedback.shrink,
                  "gptq: how far Hessians are drawn towards their diagonals, 0 to 1")
       ->capture_default_str()
@@ -285,16 +378,25 @@ VerbBody prepare(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("SHARE");
+  app.add_option("--smooth", o->library.transforms.smooth,
+                 "smoothquant: how much of the activations' range moves to the weights, 0 to 1")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("ALPHA");
   app.add_option("--calibration", o->calibration,
                  "Statistics (carat calibrate, or llama.cpp's importance matrix): errors weigh as\n"
                  "much as the columns they meet")
       ->type_name("STATS");
+  add_budget_options(app, o->budget);
   app.add_flag("--allow-fallback", o->library.allow_fallback,
                "Where rows are no multiple of an encoding's block, take an encoding of smaller\n"
                "blocks (recorded in the file)");
   app.add_flag("--allow-requantize", o->library.allow_requantize,
                "Also quantize tensors that are quantized already (their errors add up)");
-  app.add_flag("--dry-run", o->dry_run, "Show every tensor's encoding and the exact size; write nothing");
+  app.add_flag(
+      "--dry-run", o->dry_run,
+      "Show every tensor's encoding and the exact size; write nothing\n(but what a budget has measured)");
+  add_split_size(app, o->library.split_bytes);
   auto* resume = app.add_flag("--resume", o->library.resume, "Go on where an interrupted run stopped");
   app.add_flag("--force", o->force, "Begin anew: throw the partial file of an interrupted run away")
       ->excludes(resume);
@@ -305,7 +407,7 @@ VerbBody prepare(CLI::App& app) {
 
 const Verb quantize_verb = {
     "quantize", "Write a smaller GGUF file of a model",
-    "One of --to and --rules is required.\n\n"
+    "One of --to, --rules, --size, --bpw and --max-kl is required.\n\n"
     "OUT appears when it is complete, and replaces a file of that name only then, in one step.\n"
     "An interrupted run leaves OUT.partial for --resume.\n"
     "The same input and options give the same bytes, for any number of threads.\n\n"
@@ -313,6 +415,7 @@ const Verb quantize_verb = {
     "  carat quantize ~/models/SmolLM2-135M smollm2.Q4_K_M.gguf --to Q4_K_M\n"
     "  carat quantize model/ small.gguf --to Q3_K_M --method gptq --text calibration.txt\n"
     "  carat quantize model.gguf small.gguf --to Q3_K_M --tensor 'ffn_down=Q4_K' --tensor '^output=Q6_K'\n"
+    "  carat quantize model.gguf small.gguf --size 4.2GiB --method gptq --text calibration.txt\n"
     "  carat quantize model.gguf --to Q2_K --dry-run",
     prepare};
 

@@ -11,6 +11,25 @@ from cli_testing import CARAT, F32, STORIES, TEXT, carat, Case, gguf, main, read
 
 
 class Convert(Case):
+    def test_models_in_several_files(self):
+        out, whole, joined = self.path("parts.gguf"), self.path("whole.gguf"), self.path("joined.gguf")
+        options = ["--to", "Q8_0", "--allow-fallback"]
+        parts = self.document("quantize", STORIES, out, *options, "--split-size", "120kB")["files"]
+        self.assertEqual(parts, [self.path(f"parts-0000{i}-of-0000{len(parts)}.gguf") for i in range(1, len(parts) + 1)])
+        self.assertGreater(len(parts), 2)
+        self.assertFalse(os.path.exists(out))
+        self.assertLessEqual(max(map(os.path.getsize, parts)), 120000)
+        # What is split is the same model, from any of its parts, and never its own output.
+        self.succeed("quantize", STORIES, whole, *options)
+        self.succeed("verify", parts[1])
+        self.assertIn("joined.gguf: ", self.succeed("convert", parts[2], joined).stdout)
+        says = [self.document("perplexity", m, "--text", TEXT, "--ctx", "64", "--chunks", "4")["perplexity"]
+                for m in (whole, joined, parts[0])]
+        self.assertEqual(len(set(says)), 1, says)
+        self.refuse(64, "convert", parts[0], out, "--split-size", "120kB", says="file of the source")
+        os.remove(parts[1])
+        self.refuse(66, "inspect", parts[0], says="part 2 of ")
+
     def test_there_and_back(self):
         directory, back = self.path("hf"), self.path("back.gguf")
         self.succeed("convert", STORIES, directory, "--to", "f32")
@@ -38,9 +57,14 @@ class Convert(Case):
         out = self.path("o.gguf")
         self.refuse(64, "convert", STORIES, out, "--to", "q4_k", says="f32")
         self.refuse(64, "convert", STORIES, out, "--container", "zip", says="gguf")
+        self.refuse(64, "convert", STORIES, out, "--split-size", "big", says="--split-size")
+        self.refuse(64, "convert", STORIES, out, "--split-size", "0", says="'0' is not a size")
         self.refuse(64, "convert", STORIES, out, "--rescale", "x", says="--rescale")
         self.refuse(64, "convert", STORIES, out, "--rescale", "1:-1", says="--rescale")
         self.refuse(64, "convert", STORIES, out, "--rescale", "", says="--rescale")
+        self.refuse(64, "convert", STORIES, out, "--outliers", "1:x", says="--outliers")
+        self.refuse(64, "convert", STORIES, out, "--outliers", "1:6:0", says="outside 1 to 10000")
+        self.refuse(64, "convert", STORIES, out, "--outliers", "1:9999", says="9999 channels")
         self.refuse(64, "convert", STORIES, out, "--widen", "", says="--widen")
         self.refuse(64, "convert", STORIES, "", "--to", "f16", says="output")
         for widths in ("12", "64:7", "x", "128:16:256:9", "0", "99999999999999999999"):
@@ -103,11 +127,68 @@ class Quantize(Case):
                                          "--reference", wide, "--activations", "float32")["kl"]["mean"]
         self.assertLess(scored(guided), 0.9 * scored(plain))
         self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--method", "gptq", says="--text")
-        self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--text", TEXT, says="search")
+        self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--method", "nearest", "--text", TEXT,
+                    says="nearest")
         self.refuse(65, "quantize", wide, self.path("x.gguf"), *rule, "--method", "gptq", "--text",
                     self.write("short.txt", b"Once upon a time"), says="short.txt")
         self.refuse(65, "quantize", wide, self.path("x.gguf"), *rule, "--method", "gptq", "--text",
                     self.write("latin1.txt", b"caf\xe9 " * 999), says="not UTF-8 at byte 3")
+
+    def test_methods_are_chains_of_transforms_and_a_rounder(self):
+        wide, stats = self.path("wide.gguf"), self.path("stats.gguf")
+        self.succeed("convert", STORIES, wide, "--rescale", "1", "--widen", "128:16:256", "--to", "f32")
+        text = ("--text", TEXT, "--ctx", "128", "--chunks", "10")
+        self.succeed("calibrate", wide, *text, "-o", stats)
+        rule = ("--to", "Q4_0", "--tensor", "token_embd=Q8_0")
+        plain = self.path("plain.gguf")
+        self.succeed("quantize", wide, plain, *rule)
+        scored = lambda m: self.document("perplexity", m, "--text", TEXT, "--ctx", "128", "--chunks", "4",
+                                         "--reference", wide, "--activations", "float32")["kl"]["mean"]
+        for method in ("awq", "smoothquant+nearest", "permute+gptq", "awq+permute+gptq"):
+            out = self.path(method + ".gguf")
+            planned = self.document("quantize", wide, out, *rule, *text, "--method", method, "--dry-run")
+            made = self.document("quantize", wide, out, *rule, *text, "--method", method)
+            self.assertEqual(planned["output_bytes"], made["output_bytes"], method)
+            self.assertEqual(made["output_bytes"], os.path.getsize(out), method)
+            notes = {n["transform"] for n in made["transforms"]}
+            self.assertEqual(notes, {"awq", "smoothquant"} & set(method.split("+")))
+            facts = self.succeed("inspect", out, "--json").stdout
+            for part in method.split("+"):
+                if part in ("awq", "smoothquant", "permute"):
+                    self.assertIn("carat.transform." + part, facts)
+            self.assertLess(scored(out), 1.2 * scored(plain), method)  # the function is still the model's
+        more = ("--tensor", "^output=Q8_0")  # which the rotated model has beside its embedding
+        for method in ("rotate", "rotate+awq+gptq"):
+            out = self.path(method + ".gguf")
+            planned = self.document("quantize", wide, out, *rule, *more, *text, "--method", method, "--dry-run")
+            made = self.document("quantize", wide, out, *rule, *more, *text, "--method", method)
+            self.assertEqual(planned["output_bytes"], os.path.getsize(out), method)
+            self.assertIn("output.weight", [t["name"] for t in made["tensors"]])
+            self.assertLess(scored(out), 1.2 * scored(plain), method)
+        self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, *text, "--method", "awq+rotate", says="before")
+        self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--calibration", stats, "--method", "rotate",
+                    says="--text")
+        # Statistics serve as well as the text they are of, but for their sums being stored as floats.
+        by_stats = self.path("stats-awq.gguf")
+        self.succeed("quantize", wide, by_stats, *rule, "--calibration", stats, "--method", "awq")
+        self.assertAlmostEqual(scored(by_stats) / scored(self.path("awq.gguf")), 1, delta=0.05)
+        none = ("quantize", wide, self.path("x.gguf"), *rule)
+        self.refuse(64, *none, "--method", "awq", says="--calibration")
+        self.refuse(64, *none, "--method", "gptq+awq", *text, says="nothing can come after it")
+        self.refuse(64, *none, "--method", "awq+awq", *text, says="twice")
+        self.refuse(64, *none, "--method", "quip", *text, says="awq")
+
+    def test_evaluating_on_calibration_text_is_noted(self):
+        wide, model = self.path("wide.gguf"), self.path("m.gguf")
+        self.succeed("convert", STORIES, wide, "--rescale", "1", "--widen", "128:16:256", "--to", "f32")
+        stats, unseen = self.path("stats.gguf"), self.write("unseen.txt", b"A text that nobody has read before. " * 99)
+        self.succeed("calibrate", wide, "--text", TEXT, "--ctx", "128", "--chunks", "40", "-o", stats)
+        for options in (("--text", TEXT, "--ctx", "128", "--chunks", "40"), ("--calibration", stats)):
+            self.succeed("quantize", wide, model, "--to", "Q8_0", *options)
+            told = self.succeed("perplexity", model, "--text", TEXT, "--ctx", "64", "--chunks", "2").stderr
+            self.assertIn("% of this text was in the text it was calibrated with", told)
+            told = self.succeed("perplexity", model, "--text", unseen, "--ctx", "64", "--chunks", "2").stderr
+            self.assertNotIn("calibrated with", told)
 
     def test_output_names(self):
         os.mkdir(self.path("directory"))

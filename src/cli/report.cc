@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "arch/open_model.h"
+#include "base/file_name.h"
 #include "cards/card_file.h"
 #include "cli/card_options.h"
 #include "cli/format.h"
@@ -125,7 +126,7 @@ Status report(const Options& options, Invocation& run) {
   CARAT_TRY(const ChosenSuite suite, choose_suite(run.context, options.suite));
   CARAT_TRY(ReportInput input, load(options, suite));
   CARAT_DO(judge(policy ? &*policy : nullptr, options.store, suite.digest, run.context, input));
-  if (policy) input.policy = policy->path.substr(policy->path.find_last_of('/') + 1);
+  if (policy) input.policy = file_name(policy->path);
   input.date = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::chrono::system_clock::now()));
   CARAT_DO(write_whole_file(options.output, render_report(input)));
   if (run.console.json()) return run.console.print_json(summary_json(options, input));

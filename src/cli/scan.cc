@@ -37,9 +37,9 @@ Result<std::optional<ValueRange>> scan_values(const Context& context, const Tens
   if (!tensor.encoding->can_decode()) return std::optional<ValueRange>();
   const Encoding& e = *tensor.encoding;
   // Mapped tensors are one run of blocks, cut anywhere between blocks: a single row may be as long as the
-  // file. Others (rows permuted on the way, say) come by rows.
+  // file. Others (rows permuted on the way, say, or whose rows have parameters of their own) come by rows.
   const Bytes mapped = tensor.data->mapped();
-  const bool by_blocks = !mapped.empty();
+  const bool by_blocks = !mapped.empty() && !e.is_grouped();
   const int64_t unit = by_blocks ? e.block : std::max<int64_t>(1, tensor.columns());
   const int64_t units = by_blocks ? tensor.elements() / e.block : tensor.rows();
   const int64_t grain = std::max<int64_t>(1, kPiece / unit);
