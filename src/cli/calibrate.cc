@@ -18,8 +18,8 @@ namespace carat {
 namespace {
 
 struct Options {
-  std::string model, out, format = "gguf";
-  std::vector<std::string> merge;
+  std::string model, out, hessians, format = "gguf";
+  std::vector<std::string> merge, merge_hessians;
   CalibrationTextArguments text;
   bool resume = false, force = false;
 };
@@ -29,6 +29,37 @@ struct Outcome {
   int64_t resumed = 0;
   double seconds = 0;
 };
+
+/// Null where none are asked for. What is to be merged is looked at first: hours later would be late.
+Result<std::unique_ptr<HessianWriter>> open_hessians(const Options& options, const Checkpoint& checkpoint,
+                                                     const CalibrationText& text) {
+  if (options.hessians.empty()) return nullptr;
+  HessianWriteOptions how;
+  for (const std::string& path : options.merge_hessians) {
+    CARAT_TRY(HessianFile other, HessianFile::open(path, checkpoint));
+    how.others.push_back(std::move(other));
+  }
+  how.resume = options.resume;
+  how.discard = options.force;
+  CARAT_TRY(const ModelConfig config, read_model_config(checkpoint));
+  CalibrationOrigin origin;
+  if (!text.sequences.empty()) {
+    CARAT_TRY(origin, calibration_origin(checkpoint, text, options.text.activations));
+  }
+  return HessianWriter::create(options.hessians, config, origin, std::move(how));
+}
+
+/// The sum of what was merged, where no text is read.
+Status merge_hessians(const Context& context, HessianWriter& writer) {
+  context.progress.begin("merge", "Hessians", writer.places().size());
+  while (writer.completed() < writer.places().size()) {
+    CARAT_DO(context.check());
+    CARAT_DO(writer.write({}));
+    context.progress.update(writer.completed(), "");
+  }
+  context.progress.end();
+  return writer.finish({});
+}
 
 Result<Outcome> collect(const Options& options, const Checkpoint& checkpoint, Invocation& run) {
   Outcome out;
@@ -40,20 +71,31 @@ Result<Outcome> collect(const Options& options, const Checkpoint& checkpoint, In
     CARAT_DO(fit_statistics(checkpoint, path, other));
     parts.emplace_back(path, std::move(other));
   }
+  CalibrationText text;
   if (!options.text.texts.empty()) {
-    CARAT_TRY(const CalibrationText text, read_calibration_text(options.text, checkpoint));
+    CARAT_TRY(text, read_calibration_text(options.text, checkpoint));
+  }
+  CARAT_TRY(const std::unique_ptr<HessianWriter> hessians, open_hessians(options, checkpoint, text));
+  if (!options.text.texts.empty()) {
     note_memory(checkpoint, run.console);
     CalibrateOptions how;
     how.activations = options.text.activations;
     how.checkpoint_path = options.out + ".checkpoint";
     how.resume = options.resume;
     how.discard = options.force;
-    CARAT_TRY(Calibration calibration, calibrate(run.context, checkpoint, text, how));
-    out.statistics = std::move(calibration.statistics);
-    out.resumed = calibration.resumed_sequences;
+    how.hessians = hessians.get();
+    auto calibration = calibrate(run.context, checkpoint, text, how);
+    if (!calibration) {
+      // A resume would meet the same values again.
+      if (hessians && calibration.error().code == Code::bad_data) hessians->discard();
+      return std::move(calibration).error();
+    }
+    out.statistics = std::move(calibration->statistics);
+    out.resumed = calibration->resumed_sequences;
   } else {
     out.statistics = std::move(parts.front().second);
     parts.erase(parts.begin());
+    if (hessians) CARAT_DO(merge_hessians(run.context, *hessians));
   }
   for (const auto& [path, other] : parts) CARAT_DO(merge_statistics(path, other, out.statistics));
   out.seconds = watch.seconds();
@@ -87,11 +129,30 @@ json::object expert_tokens(const CalibrationStatistics& statistics) {
   return out;
 }
 
+Status check_outputs(const Options& options, const Checkpoint& checkpoint) {
+  for (const std::string& out : {options.out, options.hessians})
+    if (is_one_of(out, checkpoint.files)) return usage_error("{}: is a file of the model", out);
+  if (options.hessians.empty()) {
+    if (!options.merge_hessians.empty())
+      return usage_error(
+          "--merge-hessians adds to Hessians that are written: name them with --hessians FILE");
+    return {};
+  }
+  if (options.hessians == options.out)
+    return usage_error("{}: statistics and Hessians are two files; give them two names", options.out);
+  for (const std::string& other : options.merge_hessians)
+    if (is_one_of(options.hessians, {other}))
+      return usage_error("{}: is to be merged itself; write to another name", other);
+  if (options.text.texts.empty() && options.merge_hessians.empty())
+    return usage_error("there is nothing to make Hessians of: give --text FILE, or --merge-hessians FILE");
+  return {};
+}
+
 Status calibrate_verb_body(const Options& options, Invocation& run) {
   if (options.text.texts.empty() && options.merge.empty())
     return usage_error("say what to calibrate on: --text FILE (or what to merge: --merge FILE)");
   CARAT_TRY(const Checkpoint checkpoint, open_model(options.model));
-  if (is_one_of(options.out, checkpoint.files)) return usage_error("{}: is a file of the model", options.out);
+  CARAT_DO(check_outputs(options, checkpoint));
   CARAT_TRY(const Outcome outcome, collect(options, checkpoint, run));
   const CalibrationStatistics& s = outcome.statistics;
   CARAT_DO(write_statistics(options.out, s,
@@ -104,6 +165,7 @@ Status calibrate_verb_body(const Options& options, Invocation& run) {
   if (run.console.json())
     return run.console.print_json({{"output", options.out},
                                    {"format", options.format},
+                                   {"hessians", options.hessians},
                                    {"tensors", s.tensors.size()},
                                    {"chunks", s.chunks},
                                    {"chunk_tokens", s.chunk_tokens},
@@ -127,6 +189,12 @@ VerbBody prepare(CLI::App& app) {
   app.add_option("-o,--output", o->out, "Statistics to write (required)")->required()->type_name("STATS");
   add_calibration_text(app, o->text, "Text to run through the model, UTF-8");
   app.add_option("--merge", o->merge, "Statistics to add: carat's, or llama.cpp's importance matrices")
+      ->type_name("FILE");
+  app.add_option("--hessians", o->hessians,
+                 "Also write the Hessians of what the matrices read, for carat quantize --method gptq\n"
+                 "--hessians: 2 bytes times the square of each input's columns")
+      ->type_name("FILE");
+  app.add_option("--merge-hessians", o->merge_hessians, "Hessians to add to those of --text")
       ->type_name("FILE");
   app.add_option("--format", o->format,
                  "gguf (the default; llama.cpp reads it too) or dat, llama.cpp's older form\n"
@@ -152,7 +220,7 @@ const Verb calibrate_verb = {
     "so does llama-quantize --imatrix. Use text of the kind the model will see; some ten thousand\n"
     "tokens do.\n\n"
     "A model larger than memory is gone through layer by layer. An interrupted run leaves\n"
-    "STATS.checkpoint for --resume.\n\n"
+    "STATS.checkpoint for --resume (with --hessians, what is there of that file).\n\n"
     "Examples:\n"
     "  carat calibrate model.gguf --text mixed.txt --text code.txt -o model.imatrix.gguf --chunks 128\n"
     "  carat calibrate model/ --chat --text conversations.jsonl -o chat.imatrix.gguf\n"

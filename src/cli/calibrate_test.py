@@ -46,6 +46,34 @@ class Calibrate(Case):
         self.assertEqual(len(both["text_digests"]), 2)
         self.refuse(64, "calibrate", STORIES, "--merge", first, first, "-o", self.path("c.gguf"), says="count twice")
 
+    def test_hessians(self):
+        stats, hessians, out = self.path("s.gguf"), self.path("h.gguf"), self.path("q.gguf")
+        text = ["--text", TEXT, "--ctx", "64", "--chunks", "4"]
+        d = self.document("calibrate", STORIES, *text, "-o", stats, "--hessians", hessians)
+        self.assertEqual(d["hessians"], hessians)
+        self.assertEqual(sorted(os.listdir(self.directory)), ["h.gguf", "s.gguf"])
+        quantize = ["quantize", STORIES, out, "--to", "Q4_0", "--allow-fallback"]
+        d = self.document(*quantize, "--method", "gptq", "--hessians", hessians)
+        self.assertEqual({t["calibration_tokens"] for t in d["tensors"] if t["method"] == "gptq"}, {256})
+        # Two texts, added up with and without the model.
+        more = self.path("more.gguf")
+        self.succeed("calibrate", STORIES, "--text", TEXT, "--ctx", "32", "--chunks", "2", "-o", stats, "--hessians",
+                     more)
+        self.succeed("calibrate", STORIES, *text, "-o", stats, "--hessians", self.path("both.gguf"),
+                     "--merge-hessians", more)
+        self.succeed("calibrate", STORIES, "--merge", stats, "-o", self.path("t.gguf"), "--hessians",
+                     self.path("sum.gguf"), "--merge-hessians", more, hessians)
+        d = self.document(*quantize, "--method", "gptq", "--hessians", self.path("sum.gguf"))
+        self.assertEqual({t["calibration_tokens"] for t in d["tensors"] if t["method"] == "gptq"}, {320})
+
+        self.refuse(65, *quantize, "--method", "gptq", "--hessians", stats, says="of type 'imatrix', not of Hessians")
+        self.refuse(64, *quantize, "--hessians", hessians, says="leave out --hessians, or choose --method gptq")
+        self.refuse(64, "calibrate", STORIES, *text, "-o", stats, "--hessians", stats, says="two names")
+        self.refuse(64, "calibrate", STORIES, *text, "-o", stats, "--merge-hessians", more, says="--hessians FILE")
+        self.refuse(64, "calibrate", STORIES, "--merge", stats, "-o", out, "--hessians", hessians,
+                    says="nothing to make Hessians of")
+        self.refuse(64, "quantize", STORIES, out, "--size", "1MB", "--hessians", hessians, *text, says="a budget")
+
     def test_conversations(self):
         lines = "\n".join(json.dumps({"messages": [{"role": "user", "content": "Tell me a story."},
                                                    {"role": "assistant", "content": "Once upon a time."}]})

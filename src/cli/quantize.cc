@@ -23,7 +23,7 @@ namespace {
 constexpr uint64_t kRuleFileLimit = 1 << 20;
 
 struct Options {
-  std::string in, out, to, rules, method, calibration;
+  std::string in, out, to, rules, method, calibration, hessians;
   std::vector<std::string> tensor_rules;
   CalibrationTextArguments text;
   bool dry_run = false, force = false;
@@ -75,6 +75,8 @@ Status check_budget(const Options& options) {
         "fixed with "
         "--tensor",
         options.to.empty() ? "--rules" : "--to");
+  if (!options.hessians.empty())
+    return usage_error("a budget measures what tensors cost with text: give --text in place of --hessians");
   if (options.text.texts.empty())
     return usage_error(
         "a budget needs calibration text to measure what each tensor costs; give one with --text FILE");
@@ -304,6 +306,11 @@ Status quantize_verb_body(Options options, Invocation& run) {
     options.library.calibration = std::make_shared<const CalibrationStatistics>(std::move(statistics));
     options.library.calibration_file = options.calibration;
   }
+  std::optional<HessianFile> hessians;
+  if (!options.hessians.empty()) {
+    CARAT_TRY(hessians, HessianFile::open(options.hessians, checkpoint));
+    options.library.hessians = &*hessians;
+  }
   if (options.budget.given()) return quantize_to_a_budget(options, run, checkpoint);
   if (options.dry_run) {
     CARAT_TRY(const QuantizePlan plan, plan_quantize(checkpoint, options.library));
@@ -387,6 +394,10 @@ VerbBody prepare(CLI::App& app) {
                  "Statistics (carat calibrate, or llama.cpp's importance matrix): errors weigh as\n"
                  "much as the columns they meet")
       ->type_name("STATS");
+  app.add_option("--hessians", o->hessians,
+                 "Hessians (carat calibrate --hessians) for gptq, in place of --text: no text goes\n"
+                 "through the model again")
+      ->type_name("FILE");
   add_budget_options(app, o->budget);
   app.add_flag("--allow-fallback", o->library.allow_fallback,
                "Where rows are no multiple of an encoding's block, take an encoding of smaller\n"

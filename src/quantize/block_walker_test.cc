@@ -217,7 +217,10 @@ TEST(BlockWalker, methods_and_text_must_fit) {
   options.text = nullptr;
   const auto without = plan_quantize(model(), options);
   ASSERT_FALSE(without.ok());
-  EXPECT_EQ(without.error().message, "the method 'gptq' needs calibration text; give one with --text FILE");
+  EXPECT_EQ(
+      without.error().message,
+      "the method 'gptq' needs calibration text; give one with --text FILE, or --hessians FILE from `carat "
+      "calibrate --hessians`");
   options = guided(with);
   options.method = "nearest";
   EXPECT_EQ(plan_quantize(model(), options).error().code, Code::usage);

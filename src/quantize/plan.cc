@@ -106,7 +106,7 @@ Status plan_importance(const Checkpoint& checkpoint, const QuantizeOptions& opti
 
 /// What cannot do without importance has some.
 Status check_importance(const QuantizeOptions& options, const Work& work) {
-  if (options.calibration || options.text) return {};
+  if (options.calibration || options.text || options.hessians) return {};
   std::vector<const TensorPlan*> needy;
   for (size_t i = 0; i < work.plan.tensors.size(); ++i) {
     const TensorPlan& t = work.plan.tensors[i];
@@ -137,9 +137,20 @@ Status check_order(const Work& work) {
 
 /// What the method needs to know is there, and nothing that it would not look at.
 Status check_data(const Method& method, const QuantizeOptions& options) {
-  if (method.rounder->needs_feedback() && !options.text)
-    return usage_error("the method '{}' needs calibration text; give one with --text FILE",
-                       method.rounder->name());
+  if (method.rounder->needs_feedback() && !options.text && !options.hessians)
+    return usage_error(
+        "the method '{}' needs calibration text; give one with --text FILE, or --hessians FILE from `carat "
+        "calibrate --hessians`",
+        method.rounder->name());
+  if (options.hessians && !method.rounder->needs_feedback())
+    return usage_error(
+        "the method '{}' makes no use of Hessians; leave out --hessians, or choose --method gptq",
+        method.rounder->name());
+  if (options.hessians && options.text)
+    return usage_error("--text and --hessians say the same in two ways; leave out one of them");
+  if (options.hessians && !method.transforms.empty())
+    return usage_error("the Hessians of --hessians are of the model before '{}'; give --text FILE instead",
+                       method.transforms.front()->name());
   for (const Transform* transform : method.transforms)
     if (transform->needs_statistics() && !options.text && !options.calibration)
       return usage_error(
@@ -152,7 +163,10 @@ Status check_data(const Method& method, const QuantizeOptions& options) {
           "the statistics of --calibration are of the model before '{}'; give --text FILE instead",
           transform->name());
   if (options.text && !method.uses_text())
-    return usage_error("the method '{}' makes no use of calibration text", method.rounder->name());
+    return usage_error(
+        "the method '{}' makes no use of calibration text; leave out --text, or choose a --method "
+        "that looks at data, such as gptq",
+        method.rounder->name());
   if (options.calibration && !method.uses_statistics())
     return usage_error("the method '{}' does not look at importance; leave out --calibration, or --method",
                        method.rounder->name());
@@ -170,7 +184,7 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
   const std::vector<TensorFacts> tensors = tensor_facts(checkpoint);
   CARAT_TRY(const std::vector<TensorChoice> choices,
             assign_encodings(options.recipe, *facts, tensors,
-                             {.calibrated = options.calibration || options.text,
+                             {.calibrated = options.calibration || options.text || options.hessians,
                               .allow_fallback = options.allow_fallback}));
   std::vector<bool> walked(checkpoint.tensors.size(), true);
   if (method->needs_feedback()) {
@@ -178,6 +192,7 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
   }
   Work work;
   work.text = options.text;
+  work.hessians = options.hessians;
   work.activations = options.activations;
   work.feedback = options.feedback;
   work.guided = method->needs_feedback();

@@ -165,6 +165,20 @@ std::string source_digest(const Checkpoint& checkpoint, const std::vector<Tensor
   return tree.hex();
 }
 
+namespace {
+
+void set_data(Metadata& m, const std::vector<std::string>& texts, const std::string& digest, int64_t tokens,
+              const std::string& activations) {
+  std::vector<std::string> names;
+  for (const std::string& name : texts) names.push_back(file_name(name));
+  m.set("carat.calibration.texts", Value::strings(std::move(names)));
+  m.set("carat.calibration.digest", Value::string(digest));
+  m.set("carat.calibration.tokens", Value::u64(static_cast<uint64_t>(tokens)));
+  m.set("carat.calibration.activations", Value::string(activations));
+}
+
+}  // namespace
+
 Metadata carried_metadata(const Checkpoint& checkpoint, const Work& work) {
   Metadata m;
   for (const auto& [key, value] : checkpoint.metadata.entries())
@@ -174,14 +188,14 @@ Metadata carried_metadata(const Checkpoint& checkpoint, const Work& work) {
   m.set("carat.recipe", Value::string(work.recipe));
   if (!work.rules.empty()) m.set("carat.recipe.rules", Value::strings(work.rules));
   m.set("carat.method", Value::string(work.method));
-  if (const CalibrationText* text = work.text) {
-    std::vector<std::string> names;
-    for (const std::string& name : text->names) names.push_back(file_name(name));
-    m.set("carat.calibration.texts", Value::strings(std::move(names)));
-    m.set("carat.calibration.digest", Value::string(text->digest));
-    m.set("carat.calibration.tokens", Value::u64(static_cast<uint64_t>(text->tokens())));
-    m.set("carat.calibration.activations",
-          Value::string(std::string(activation_scheme_name(work.activations))));
+  if (const CalibrationText* text = work.text)
+    set_data(m, text->names, text->digest, text->tokens(),
+             std::string(activation_scheme_name(work.activations)));
+  if (work.hessians) {
+    const CalibrationOrigin& origin = work.hessians->origin();
+    set_data(m, origin.datasets, fmt::format("{}", fmt::join(origin.text_digests, " ")),
+             static_cast<int64_t>(origin.tokens()), origin.arithmetic);
+    m.set("carat.calibration.hessians", Value::string(file_name(work.hessians->path())));
   }
   if (work.guided) {
     m.set("carat.calibration.order", Value::string(std::string(column_order_name(work.feedback.order))));
@@ -191,6 +205,7 @@ Metadata carried_metadata(const Checkpoint& checkpoint, const Work& work) {
   if (work.calibration) set_calibration(m, *work.calibration);
   TextSketch sketch;
   if (work.text) merge_sketch(work.text->sketch, sketch);
+  if (work.hessians) merge_sketch(work.hessians->origin().sketch, sketch);
   if (work.calibration) merge_sketch(work.calibration->sketch, sketch);
   write_sketch(sketch, m);
   m.set("carat.source.container", Value::string(checkpoint.container));
@@ -247,6 +262,12 @@ Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) 
     hash.update(fmt::format("text {} through {} shrink {} damp {} order {}\n", work.text->digest,
                             activation_scheme_name(work.activations), work.feedback.shrink,
                             work.feedback.damp, column_order_name(work.feedback.order)));
+  if (work.hessians) {
+    const CalibrationOrigin& origin = work.hessians->origin();
+    hash.update(fmt::format("hessians {} through {} shrink {} damp {} order {}\n",
+                            fmt::join(origin.text_digests, " "), origin.arithmetic, work.feedback.shrink,
+                            work.feedback.damp, column_order_name(work.feedback.order)));
+  }
   if (work.calibration) hash.update(fmt::format("calibration {}\n", work.calibration->digest));
   CARAT_TRY(const std::string source, source_fingerprint(checkpoint));
   hash.update(source);

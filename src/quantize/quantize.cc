@@ -11,6 +11,7 @@
 #include "quantize/block_walker.h"
 #include "quantize/prepare.h"
 #include "quantize/provenance.h"
+#include "quantize/stored_hessians.h"
 #include "quantize/stream.h"
 #include "quantize/work.h"
 
@@ -72,8 +73,9 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
   std::vector<const Encoding*> targets;
   for (const PlannedTensor& t : planned) targets.push_back(t.encoding);
   if (work.guided) {
-    CARAT_TRY(guide,
-              make_block_walker(context, checkpoint, targets, *work.text, work.activations, work.feedback));
+    CARAT_TRY(guide, work.hessians ? make_stored_guide(checkpoint, *work.hessians, targets, work.feedback)
+                                   : make_block_walker(context, checkpoint, targets, *work.text,
+                                                       work.activations, work.feedback));
   }
   CARAT_TRY(std::vector<std::string> files,
             gguf_files(out_path, work.plan.metadata, planned, options.split_bytes));

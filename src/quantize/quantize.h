@@ -15,6 +15,7 @@
 #include "recipes/recipe.h"
 #include "rounders/hessian.h"
 #include "stats/calibration_text.h"
+#include "stats/hessian_file.h"
 #include "stats/statistics.h"
 #include "transforms/transform.h"
 
@@ -26,6 +27,9 @@ struct QuantizeOptions {
   /// Text for methods that use data, or null. Rounders with error feedback walk the model block by block with
   /// it (block_walker.h); others get statistics of it, where there is no `calibration`. Not copied.
   const CalibrationText* text = nullptr;
+  /// In place of text, for rounders with error feedback alone: what the model's matrices read before any was
+  /// rounded (stored_hessians.h). Of this checkpoint. Not copied.
+  const HessianFile* hessians = nullptr;
   ActivationScheme activations = ActivationScheme::bfloat16;  ///< of the model while text goes through it
   TransformOptions transforms;
   FeedbackOptions feedback;  ///< of methods with error feedback

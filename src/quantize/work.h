@@ -20,7 +20,8 @@ struct Work {
   std::string method;
   const CalibrationText* text = nullptr;                      ///< what the data is from that the method uses
   ActivationScheme activations = ActivationScheme::bfloat16;  ///< that it went through the model with
-  bool guided = false;                                        ///< by a walk through the model, with this:
+  const HessianFile* hessians = nullptr;                      ///< the same; one of them or none
+  bool guided = false;                                        ///< by Hessians, with this:
   FeedbackOptions feedback;
   std::optional<uint32_t> file_type;  ///< none: the source's stays
 };

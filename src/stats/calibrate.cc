@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "containers/mapped_file.h"
 #include "stats/collector.h"
+#include "stats/hessian_collector.h"
 #include "stats/replace_file.h"
 #include "stats/sequence_passes.h"
 
@@ -50,6 +51,31 @@ struct CheckpointFile {
   }
 };
 
+/// Whoever wants to see the inputs.
+class Taps final : public InputTap {
+ public:
+  Taps(StatisticsCollector& collector, HessianCollector* hessians)
+      : collector_(collector), hessians_(hessians) {}
+
+  void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
+    collector_.input(place, x, tokens, columns);
+    if (hessians_) hessians_->input(place, x, tokens, columns);
+  }
+  /// After the last token of a group went through the layer.
+  Status leave(int64_t layer) {
+    CARAT_DO(collector_.check(layer));
+    return hessians_ ? hessians_->leave(layer + 1) : Status();
+  }
+  Status leave_output() {
+    CARAT_DO(collector_.check(0));
+    return hessians_ ? hessians_->finish() : Status();
+  }
+
+ private:
+  StatisticsCollector& collector_;
+  HessianCollector* hessians_;
+};
+
 /// One group's way through the model.
 class Group {
  public:
@@ -64,7 +90,7 @@ class Group {
 
   /// `done(tokens)` is told of tokens through a layer.
   template <class Done>
-  Status run(StatisticsCollector& collector, Done&& done) {
+  Status run(Taps& taps, Done&& done) {
     for (int64_t l = 0; l < config_.layers; ++l) {
       CARAT_TRY(const LoadedLayer layer, load_layer(context_, checkpoint_, config_, l));
       CARAT_DO(passes_.each(context_, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
@@ -74,11 +100,11 @@ class Group {
         done(pass.rows);
         return {};
       }));
-      CARAT_DO(collector.check(l));
+      CARAT_DO(taps.leave(l));
     }
     final_norm(context_.pool, model_, x_.data(), passes_.tokens(), x_.data());
-    collector.input({0, LinearInput::output}, x_.data(), passes_.tokens(), config_.width);
-    return collector.check(0);
+    taps.input({0, LinearInput::output}, x_.data(), passes_.tokens(), config_.width);
+    return taps.leave_output();
   }
 
  private:
@@ -93,6 +119,19 @@ class Group {
 
 }  // namespace
 
+Result<CalibrationOrigin> calibration_origin(const Checkpoint& checkpoint, const CalibrationText& text,
+                                             ActivationScheme activations) {
+  CalibrationOrigin out;
+  CARAT_TRY(out.model, model_identity(checkpoint));
+  out.datasets = text.names;
+  out.text_digests = {text.digest};
+  out.sketch = text.sketch;
+  out.chunks = static_cast<uint64_t>(text.sequences.size());
+  out.chunk_tokens = static_cast<uint64_t>(text.context);
+  out.arithmetic = activation_scheme_name(activations);
+  return out;
+}
+
 Result<Calibration> calibrate(const Context& context, const Checkpoint& checkpoint,
                               const CalibrationText& text, const CalibrateOptions& options) {
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
@@ -100,12 +139,11 @@ Result<Calibration> calibrate(const Context& context, const Checkpoint& checkpoi
   const ModelConfig& config = weights.config;
   CARAT_DO(check_calibration_text(checkpoint.source, config, text));
   StatisticsCollector collector(context.pool, config);
-  CARAT_TRY(const std::string identity, model_identity(checkpoint));
-  const std::string arithmetic(activation_scheme_name(options.activations));
+  CARAT_TRY(const CalibrationOrigin origin, calibration_origin(checkpoint, text, options.activations));
 
   const CheckpointFile file{
-      options.checkpoint_path,
-      sha256_hex(fmt::format("{} {} {} {}", identity, text.digest, arithmetic, CARAT_VERSION))};
+      options.hessians ? std::string() : options.checkpoint_path,
+      sha256_hex(fmt::format("{} {} {} {}", origin.model, text.digest, origin.arithmetic, CARAT_VERSION))};
   Calibration out;
   int64_t done = 0;
   if (!file.path.empty() && file_exists(file.path) && !options.discard) {
@@ -116,18 +154,22 @@ Result<Calibration> calibrate(const Context& context, const Checkpoint& checkpoi
     out.resumed_sequences = done;
   }
 
-  const Model model{weights, *kernels, options.activations, context.profile, &collector};
+  std::optional<HessianCollector> hessians;
+  if (options.hessians) hessians.emplace(context.pool, *kernels, options.activations, *options.hessians);
+  Taps taps(collector, hessians ? &*hessians : nullptr);
+  const Model model{weights, *kernels, options.activations, context.profile, &taps};
   const auto count = static_cast<int64_t>(text.sequences.size());
   if (done < 0 || done > count) return bad_data("{}: is damaged; begin anew with --force", file.path);
   const int64_t bytes = text.context * config.width * static_cast<int64_t>(sizeof(float));
-  const int64_t at_once = std::clamp<int64_t>(kGroupBytes / bytes, 1, kGroupSequences);
+  const int64_t at_once =
+      options.hessians ? count : std::clamp<int64_t>(kGroupBytes / bytes, 1, kGroupSequences);
   auto work = static_cast<uint64_t>(done * text.context * config.layers);
   context.progress.begin("calibrate", "tokens x layers",
                          static_cast<uint64_t>(count * text.context * config.layers));
   while (done < count) {
     const int64_t n = std::min(at_once, count - done);
     Group group(context, checkpoint, model, std::span(text.sequences).subspan(done, n));
-    CARAT_DO(group.run(collector, [&](int64_t tokens) {
+    CARAT_DO(group.run(taps, [&](int64_t tokens) {
       work += static_cast<uint64_t>(tokens);
       context.progress.update(work, "");
     }));
@@ -137,13 +179,7 @@ Result<Calibration> calibrate(const Context& context, const Checkpoint& checkpoi
   context.progress.end();
 
   out.statistics = collector.statistics();
-  out.statistics.datasets = text.names;
-  out.statistics.text_digests = {text.digest};
-  out.statistics.sketch = text.sketch;
-  out.statistics.chunks = static_cast<uint64_t>(count);
-  out.statistics.chunk_tokens = static_cast<uint64_t>(text.context);
-  out.statistics.model = identity;
-  out.statistics.arithmetic = arithmetic;
+  static_cast<CalibrationOrigin&>(out.statistics) = origin;
   return out;
 }
 

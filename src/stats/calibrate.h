@@ -14,6 +14,7 @@
 #include "containers/checkpoint.h"
 #include "kernels/kernels.h"
 #include "stats/calibration_text.h"
+#include "stats/hessian_file.h"
 #include "stats/statistics.h"
 
 namespace carat {
@@ -27,7 +28,15 @@ struct CalibrateOptions {
   std::string checkpoint_path;  ///< where an interrupted run leaves its sums; empty: nowhere
   bool resume = false;          ///< from that file, if it is there
   bool discard = false;         ///< or throw it away
+  /// Gets the Hessians, if not null; finish() is done. All of the text then goes through the model as one
+  /// group, hidden states in memory, and the file that is written takes the checkpoint's place: a resume goes
+  /// through all layers again, but adds up no Hessian that is there.
+  HessianWriter* hessians = nullptr;
 };
+
+/// What calibrate() will say of where its numbers come from.
+Result<CalibrationOrigin> calibration_origin(const Checkpoint& checkpoint, const CalibrationText& text,
+                                             ActivationScheme activations);
 
 struct Calibration {
   CalibrationStatistics statistics;

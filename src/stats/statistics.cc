@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/digest.h"
-
 namespace carat {
 
 std::vector<float> InputStatistics::mean_squares(int64_t matrix) const {
@@ -15,31 +13,9 @@ std::vector<float> InputStatistics::mean_squares(int64_t matrix) const {
   return means;
 }
 
-Result<std::string> model_identity(const Checkpoint& checkpoint) {
-  std::map<std::string, const Tensor*> tensors;  // by name: a file's order says nothing
-  for (const Tensor& t : checkpoint.tensors)
-    if (t.name.starts_with("blk.") || t.name == "output_norm.weight") tensors[t.name] = &t;
-  Sha256 digest;
-  CARAT_TRY(const std::string architecture, checkpoint.metadata.string_or("general.architecture", ""));
-  digest.update(architecture);
-  for (const auto& [name, tensor] : tensors) {
-    digest.update(fmt::format("\n{}", name));
-    for (int64_t n : tensor->shape) digest.update(fmt::format(" {}", n));
-    if (tensor->shape.size() > 1 || !tensor->encoding->can_decode()) continue;
-    CARAT_TRY(const std::vector<float> values, tensor->read_all());
-    digest.update(Bytes(reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)));
-  }
-  return digest.hex();
-}
-
 Status fit_statistics(const Checkpoint& checkpoint, const std::string& source,
                       CalibrationStatistics& statistics) {
-  if (!statistics.model.empty()) {
-    CARAT_TRY(const std::string identity, model_identity(checkpoint));
-    if (identity != statistics.model)
-      return bad_data("{}: was made for another model than {} (shapes, norms or biases differ)", source,
-                      checkpoint.source);
-  }
+  CARAT_DO(check_origin(checkpoint, source, statistics));
   for (auto& [name, s] : statistics.tensors) {
     const Tensor* tensor = checkpoint.find(name);
     // A model with and the same without an output matrix of its own are one and the same to their files.
@@ -99,12 +75,7 @@ void add_entry(const InputStatistics& other, InputStatistics& into) {
 
 Status merge_statistics(const std::string& source, const CalibrationStatistics& other,
                         CalibrationStatistics& into) {
-  if (!other.model.empty() && !into.model.empty() && other.model != into.model)
-    return bad_data("{}: was made for another model than the statistics it is to be merged with", source);
-  for (const std::string& digest : other.text_digests)
-    if (std::ranges::find(into.text_digests, digest) != into.text_digests.end())
-      return usage_error("{}: has seen a text that the others have seen already; it would count twice",
-                         source);
+  CARAT_DO(check_merge(source, other, into));
   for (const auto& [name, s] : other.tensors) {
     const auto [at, added] = into.tensors.try_emplace(name, s);
     if (added) continue;
@@ -113,14 +84,7 @@ Status merge_statistics(const std::string& source, const CalibrationStatistics& 
                       source, name, s.matrices, s.columns, at->second.matrices, at->second.columns);
     add_entry(s, at->second);
   }
-  into.datasets.insert(into.datasets.end(), other.datasets.begin(), other.datasets.end());
-  into.text_digests.insert(into.text_digests.end(), other.text_digests.begin(), other.text_digests.end());
-  merge_sketch(other.sketch, into.sketch);
-  if (into.chunk_tokens == 0) into.chunk_tokens = other.chunk_tokens;
-  if (into.chunk_tokens > 0)  // in chunks of the first file's size
-    into.chunks += (other.chunks * other.chunk_tokens + into.chunk_tokens - 1) / into.chunk_tokens;
-  if (into.model.empty()) into.model = other.model;
-  if (into.arithmetic != other.arithmetic) into.arithmetic = "mixed";
+  merge_origin(other, into);
   return {};
 }
 

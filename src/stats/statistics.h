@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "containers/checkpoint.h"
-#include "stats/text_sketch.h"
+#include "stats/calibration_origin.h"
 
 namespace carat {
 
@@ -27,19 +27,9 @@ struct InputStatistics {
   std::vector<float> mean_squares(int64_t matrix) const;
 };
 
-struct CalibrationStatistics {
+struct CalibrationStatistics : CalibrationOrigin {
   std::map<std::string, InputStatistics> tensors;
-  std::vector<std::string> datasets;      ///< names of the texts
-  std::vector<std::string> text_digests;  ///< of the tokens seen (CalibrationText::digest), one per run
-  TextSketch sketch;                      ///< of the same; empty where the file did not say
-  uint64_t chunks = 0, chunk_tokens = 0;
-  std::string model;       ///< model_identity(), or empty where the file did not say
-  std::string arithmetic;  ///< how the products were computed ("float32"), or empty
 };
-
-/// A digest of what stays the same when a model's matrices are rounded: the architecture, the names and
-/// shapes of its layers' tensors, and the values of its norms and biases. Reads those.
-Result<std::string> model_identity(const Checkpoint& checkpoint);
 
 /// bad_data naming file and tensor where `statistics` were made for another model: another identity, a tensor
 /// the model lacks or has in another shape. Entries of one row of numbers for several matrices (the older

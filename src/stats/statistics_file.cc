@@ -76,23 +76,12 @@ Result<CalibrationStatistics> from_checkpoint(const Checkpoint& file) {
     if (t.encoding != &encoding_f32()) return bad_data("{} is not F32", quote(t.name));
   }
   CalibrationStatistics out;
-  const Metadata& m = file.metadata;
   for (const auto& [name, entry] : entries) {
     CARAT_TRY(InputStatistics s, read_entry(name, entry));
     out.tensors.emplace(name, std::move(s));
   }
   if (out.tensors.empty()) return bad_data("holds no statistics");
-  CARAT_TRY(out.chunks, m.unsigned_or("imatrix.chunk_count", 0));
-  CARAT_TRY(out.chunk_tokens, m.unsigned_or("imatrix.chunk_size", 0));
-  CARAT_TRY(out.model, m.string_or("carat.calibration.model", ""));
-  CARAT_TRY(out.arithmetic, m.string_or("carat.calibration.arithmetic", ""));
-  for (auto [key, to] : {std::pair{"imatrix.datasets", &out.datasets},
-                         std::pair{"carat.calibration.texts", &out.text_digests}}) {
-    if (!m.has(key)) continue;
-    CARAT_TRY(const auto* strings, m.strings_at(key));
-    *to = *strings;
-  }
-  CARAT_TRY(out.sketch, read_sketch(m));
+  CARAT_DO(read_origin(file.metadata, out));
   return out;
 }
 
@@ -140,15 +129,7 @@ Status plane_values(const InputStatistics& s, const Plane& plane, std::vector<fl
 Status write_gguf(const std::string& path, const CalibrationStatistics& statistics) {
   Metadata m;
   m.set("general.type", Value::string("imatrix"));
-  m.set("imatrix.datasets", Value::strings(statistics.datasets));
-  m.set("imatrix.chunk_count", Value::u32(static_cast<uint32_t>(statistics.chunks)));
-  m.set("imatrix.chunk_size", Value::u32(static_cast<uint32_t>(statistics.chunk_tokens)));
-  if (!statistics.model.empty()) m.set("carat.calibration.model", Value::string(statistics.model));
-  if (!statistics.arithmetic.empty())
-    m.set("carat.calibration.arithmetic", Value::string(statistics.arithmetic));
-  if (!statistics.text_digests.empty())
-    m.set("carat.calibration.texts", Value::strings(statistics.text_digests));
-  write_sketch(statistics.sketch, m);
+  write_origin(statistics, m);
 
   const std::vector<Plane> planes = planes_of(statistics);
   std::vector<PlannedTensor> plan;

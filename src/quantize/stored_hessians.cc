@@ -1,0 +1,90 @@
+#include "quantize/stored_hessians.h"
+
+#include <unordered_map>
+#include <utility>
+
+#include "kernels/kernel_table.h"
+
+namespace carat {
+namespace {
+
+class StoredGuide final : public Guide {
+ public:
+  StoredGuide(const Checkpoint& checkpoint, const KernelTable& kernels, const HessianFile& hessians,
+              std::span<const Encoding* const> targets, const FeedbackOptions& options)
+      : checkpoint_(checkpoint),
+        kernels_(kernels),
+        hessians_(hessians),
+        targets_(targets),
+        options_(options) {
+    for (size_t p = 0; p < hessians.places().size(); ++p)
+      for (const std::string& name : hessians.places()[p].readers) places_[name] = p;
+  }
+
+  Result<ColumnGuide> begin(const Context& context, size_t tensor, bool wants_feedback) override {
+    note_ = {};
+    if (!wants_feedback) return ColumnGuide{};
+    const std::string& name = checkpoint_.tensors[tensor].name;
+    const auto at = places_.find(name);
+    if (at == places_.end()) return error(Code::internal, "{} has no Hessian in {}", name, hessians_.path());
+    if (Status known = learn(context, at->second, *targets_[tensor]); !known)
+      return std::move(known).error().within(name).within(hessians_.path());
+    note_.tokens = static_cast<int64_t>(hessians_.tokens(at->second, 0));
+    note_.damping = factor_.damping;
+    return ColumnGuide{importance_, &factor_};
+  }
+  Status rounded(const Context&, size_t, int64_t, int64_t, Bytes) override { return {}; }
+  Result<GuideNote> finished(const Context&, size_t) override { return std::exchange(note_, {}); }
+  Status take_over(const Context&, size_t, Bytes) override { return {}; }
+
+ private:
+  /// Factor and importance of an input, for a matrix that becomes `target`.
+  Status learn(const Context& context, size_t place, const Encoding& target) {
+    FeedbackOptions wanted = options_;
+    if (wanted.order == ColumnOrder::grouped) {
+      wanted.block = target.block;
+      wanted.leaf = target.leaf;
+    }
+    if (known_ && place_ == place && block_ == wanted.block && leaf_ == wanted.leaf) return {};
+    known_ = false;
+    const int64_t n = hessians_.places()[place].columns;
+    std::vector<float> triangle(static_cast<size_t>(hessians_.places()[place].triangle()));
+    CARAT_DO(hessians_.read(place, 0, triangle.data()));
+    std::vector<float> square(static_cast<size_t>(n * n));
+    importance_.resize(static_cast<size_t>(n));
+    for (int64_t i = 0, at = 0; i < n; ++i) {
+      for (int64_t j = 0; j <= i; ++j, ++at) square[j * n + i] = square[i * n + j] = triangle[at];
+      importance_[i] = square[i * n + i];
+    }
+    CARAT_TRY(factor_, prepare_feedback(context, kernels_, square, n, wanted));
+    place_ = place, block_ = wanted.block, leaf_ = wanted.leaf;
+    known_ = true;
+    return {};
+  }
+
+  const Checkpoint& checkpoint_;
+  const KernelTable& kernels_;
+  const HessianFile& hessians_;
+  const std::span<const Encoding* const> targets_;
+  const FeedbackOptions options_;
+  std::unordered_map<std::string, size_t> places_;  ///< by the names of matrices
+
+  bool known_ = false;  ///< factor_ and importance_, of:
+  size_t place_ = 0;
+  int64_t block_ = 0, leaf_ = 0;
+  FeedbackFactor factor_;
+  std::vector<float> importance_;
+  GuideNote note_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Guide>> make_stored_guide(const Checkpoint& checkpoint, const HessianFile& hessians,
+                                                 std::span<const Encoding* const> targets,
+                                                 const FeedbackOptions& options) {
+  CARAT_TRY(const KernelTable* kernels, default_kernel_table());
+  return std::unique_ptr<Guide>(
+      std::make_unique<StoredGuide>(checkpoint, *kernels, hessians, targets, options));
+}
+
+}  // namespace carat
