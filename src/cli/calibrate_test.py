@@ -66,7 +66,7 @@ class Calibrate(Case):
         d = self.document(*quantize, "--method", "gptq", "--hessians", self.path("sum.gguf"))
         self.assertEqual({t["calibration_tokens"] for t in d["tensors"] if t["method"] == "gptq"}, {320})
 
-        self.refuse(65, *quantize, "--method", "gptq", "--hessians", stats, says="of type 'imatrix', not of Hessians")
+        self.refuse(65, *quantize, "--method", "gptq", "--hessians", stats, says="of type \"imatrix\", not of Hessians")
         self.refuse(64, *quantize, "--hessians", hessians, says="leave out --hessians, or choose --method gptq")
         self.refuse(64, "calibrate", STORIES, *text, "-o", stats, "--hessians", stats, says="two names")
         self.refuse(64, "calibrate", STORIES, *text, "-o", stats, "--merge-hessians", more, says="--hessians FILE")

@@ -143,6 +143,40 @@ TEST_F(Transforms, AwqLowersTheErrorItGoesBy) {
   EXPECT_LT(norms_after, 0.9 * norms_before);
 }
 
+/// Models that were widened, or pruned, have channels without anything in them.
+TEST_F(Transforms, AwqIsNotLedAstrayByChannelsThatCarryNothing) {
+  Checkpoint model = with_outliers(tiny_model("llama", block_shape({}), 7));
+  const auto is_dead = [](size_t channel) { return channel % 4 == 3; };
+  for (Tensor& t : model.tensors) {
+    if (!t.name.ends_with("attn_norm.weight")) continue;
+    Overlay silent;
+    silent.column_scale.assign(64, 1.0);
+    for (size_t k = 0; k < 64; ++k)
+      if (is_dead(k)) silent.column_scale[k] = 0;
+    t = with_overlay(t, silent);
+  }
+  const TransformSubject after = transformed(*find_transform("awq"), model);
+  int scaled = 0;
+  for (int layer = 0; layer < 2; ++layer) {
+    const std::string name = fmt::format("blk.{}.attn_q.weight", layer);
+    const std::vector<float> was = model.find(name)->read_all().value();
+    const std::vector<float> is = after.checkpoint.find(name)->read_all().value();
+    float least = INFINITY, most = 0;
+    for (size_t k = 0; k < 64; ++k) {
+      const float factor = is[k] / was[k];
+      if (is_dead(k)) {
+        EXPECT_EQ(factor, 1.0f) << name << " " << k;
+        continue;
+      }
+      least = std::min(least, factor);
+      most = std::max(most, factor);
+    }
+    EXPECT_NEAR(least * most, 1.0f, 1e-4f) << name;  // around 1, the dead ones left out
+    scaled += most > 1.01f;
+  }
+  EXPECT_GT(scaled, 0);
+}
+
 TEST_F(Transforms, AwqLeavesAloneWhatWillNotBeRounded) {
   const Checkpoint model = tiny_model("llama", block_shape({}));
   TransformSubject subject = subject_of(model, "F32");
