@@ -35,7 +35,8 @@ inline TinyShape tiny_shape(const Family& family, TinyShape shape = {}) {
     shape.rotary_dim = 2;
   }
   if (family.only_mixtures) shape.experts = 4;
-  if (family.only_mixtures && family.rule(Role::shared_gate)) shape.shared_feed_forward = 16;
+  if (family.only_mixtures && family.rule(Role::shared_gate))
+    shape.shared_feed_forward = 2 * shape.expert_feed_forward;
   return shape;
 }
 

@@ -132,6 +132,39 @@ class Mixture {
     laps_.mark("add");
   }
 
+  /// The router's few numbers decide which matrices are read at all: they are never rounded, whatever the
+  /// scheme, so that a scheme changes how experts compute and not which of them do.
+  void choose_experts() {
+    const MatmulTarget router[] = {{w_.router, x_.logits.data(), e_.count}};
+    matmul(model_.kernels, pool_, ActivationScheme::float32, router, s_.h.data(), c_.width, rows_);
+    laps_.product("router", ActivationScheme::float32, router, rows_);
+    if (!w_.router_bias.empty())
+      add_bias(model_.kernels, x_.logits.data(), w_.router_bias.data(), rows_, e_.count);
+    for (int64_t t = 0; t < rows_; ++t)
+      route(e_, x_.logits.data() + t * e_.count,
+            w_.router_correction.empty() ? nullptr : w_.router_correction.data(),
+            x_.chosen.data() + t * e_.used, x_.weights.data() + t * e_.used, x_.routing);
+  }
+
+  /// s.gate[n, expert_feed_forward] = what the expert's down matrix reads of h[n, width].
+  void gate_of(int64_t expert, const float* h, int64_t n) {
+    const MatmulTarget gate_up[] = {
+        {one_of(w_.gate_experts, expert, e_.count), s_.gate.data(), e_.feed_forward},
+        {one_of(w_.up_experts, expert, e_.count), s_.up.data(), e_.feed_forward}};
+    multiply("experts' gate, up", gate_up, h, n);
+    add_biases(w_.gate_experts_bias, expert, e_.feed_forward, s_.gate.data(), n);
+    add_biases(w_.up_experts_bias, expert, e_.feed_forward, s_.up.data(), n);
+    gate(n, e_.feed_forward);
+  }
+
+  /// s.gate[rows, shared_feed_forward] = what the shared experts' down matrix reads.
+  void gate_of_shared() {
+    const int64_t columns = e_.shared_feed_forward;
+    const MatmulTarget gate_up[] = {{w_.gate, s_.gate.data(), columns}, {w_.up, s_.up.data(), columns}};
+    multiply("gate, up", gate_up, s_.h.data(), rows_);
+    gate(rows_, columns);
+  }
+
  private:
   void multiply(std::string_view operation, std::span<const MatmulTarget> targets, const float* from,
                 int64_t tokens) {
@@ -173,18 +206,8 @@ class Mixture {
       model_.tap->input({layer_, input, expert}, from, tokens, input_columns(c_, input, layer_));
   }
 
-  /// The router's few numbers decide which matrices are read at all: they are never rounded, whatever the
-  /// scheme, so that a scheme changes how experts compute and not which of them do.
   void route_all() {
-    const MatmulTarget router[] = {{w_.router, x_.logits.data(), e_.count}};
-    matmul(model_.kernels, pool_, ActivationScheme::float32, router, s_.h.data(), c_.width, rows_);
-    laps_.product("router", ActivationScheme::float32, router, rows_);
-    if (!w_.router_bias.empty())
-      add_bias(model_.kernels, x_.logits.data(), w_.router_bias.data(), rows_, e_.count);
-    for (int64_t t = 0; t < rows_; ++t)
-      route(e_, x_.logits.data() + t * e_.count,
-            w_.router_correction.empty() ? nullptr : w_.router_correction.data(),
-            x_.chosen.data() + t * e_.used, x_.weights.data() + t * e_.used, x_.routing);
+    choose_experts();
     // The tokens of each expert, by counting.
     std::fill(x_.first.begin(), x_.first.end(), 0);
     for (const int32_t expert : x_.chosen) ++x_.first[static_cast<size_t>(expert) + 1];
@@ -236,13 +259,7 @@ class Mixture {
     });
     laps_.mark("gather");
     show(LinearInput::experts, expert, x_.gathered.data(), n);
-    const MatmulTarget gate_up[] = {
-        {one_of(w_.gate_experts, expert, e_.count), s_.gate.data(), e_.feed_forward},
-        {one_of(w_.up_experts, expert, e_.count), s_.up.data(), e_.feed_forward}};
-    multiply("experts' gate, up", gate_up, x_.gathered.data(), n);
-    add_biases(w_.gate_experts_bias, expert, e_.feed_forward, s_.gate.data(), n);
-    add_biases(w_.up_experts_bias, expert, e_.feed_forward, s_.up.data(), n);
-    gate(n, e_.feed_forward);
+    gate_of(expert, x_.gathered.data(), n);
     show(LinearInput::experts_down, expert, s_.gate.data(), n);
     const MatmulTarget down[] = {{one_of(w_.down_experts, expert, e_.count), x_.out.data(), c_.width}};
     multiply("experts' down", down, s_.gate.data(), n);
@@ -257,10 +274,7 @@ class Mixture {
 
   void shared() {
     show(LinearInput::feed_forward, 0, s_.h.data(), rows_);
-    const int64_t columns = e_.shared_feed_forward;
-    const MatmulTarget gate_up[] = {{w_.gate, s_.gate.data(), columns}, {w_.up, s_.up.data(), columns}};
-    multiply("gate, up", gate_up, s_.h.data(), rows_);
-    gate(rows_, columns);
+    gate_of_shared();
     show(LinearInput::down, 0, s_.gate.data(), rows_);
     const MatmulTarget down[] = {{w_.down, x_.out.data(), c_.width}};
     multiply("down", down, s_.gate.data(), rows_);
@@ -300,7 +314,32 @@ class Mixture {
   std::vector<MatmulTarget> targets_;
 };
 
+/// s.h[rows, width] = norm(x), for any number of rows.
+void norm_rows(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t rows, const float* x,
+               ForwardScratch& s) {
+  at_least(s.h, rows * model.weights.config.width);
+  norm(pool, model, x, w.feed_forward_norm, rows, s.h.data());
+}
+
 }  // namespace
+
+void layer_routes(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
+                  const float* x, ForwardScratch& s) {
+  norm_rows(pool, model, w, rows, x, s);
+  Mixture(pool, model, w, layer, rows, s).choose_experts();
+}
+
+void expert_gated(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t expert,
+                  int64_t rows, const float* x, ForwardScratch& s) {
+  norm_rows(pool, model, w, rows, x, s);
+  Mixture(pool, model, w, layer, rows, s).gate_of(expert, s.h.data(), rows);
+}
+
+void shared_gated(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
+                  const float* x, ForwardScratch& s) {
+  norm_rows(pool, model, w, rows, x, s);
+  Mixture(pool, model, w, layer, rows, s).gate_of_shared();
+}
 
 void layer_experts(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
                    float* x, ForwardScratch& s) {

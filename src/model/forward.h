@@ -117,6 +117,19 @@ void layer_down(ThreadPool& pool, const Model& model, const LayerWeights& w, int
 void layer_experts(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
                    float* x, ForwardScratch& scratch);
 
+/// Parts of layer_experts(), for whoever wants what single matrices read. Any number of rows of x, which
+/// stays as it is; begin_forward() is not needed. scratch.experts.chosen[rows, experts.used] = the experts of
+/// each row, in ascending order
+void layer_routes(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
+                  const float* x, ForwardScratch& scratch);
+/// scratch.gate[rows, experts.feed_forward] = what an expert's down matrix reads of these rows, whether or
+/// not they are routed to it
+void expert_gated(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t expert,
+                  int64_t rows, const float* x, ForwardScratch& scratch);
+/// scratch.gate[rows, experts.shared_feed_forward] = what the shared experts' down matrix reads
+void shared_gated(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
+                  const float* x, ForwardScratch& scratch);
+
 /// logits[rows, vocabulary] of hidden states [rows, width], scaled and capped as the model has it.
 void output_logits(ThreadPool& pool, const Model& model, const float* hidden, int64_t rows, float* logits);
 

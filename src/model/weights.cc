@@ -1,6 +1,5 @@
 #include "model/weights.h"
 
-#include <initializer_list>
 #include <optional>
 #include <string>
 
@@ -185,70 +184,81 @@ Status read_layer(Loader& load, const ModelConfig& c, int64_t i, LayerWeights& l
 
 }  // namespace
 
-WeightView matrix_of(const LayerWeights& layer, Role role) {
+namespace {
+
+/// Where a layer keeps the matrix of a role that is not of several: null for those that are.
+template <class Layer>
+auto place_of(Layer& layer, Role role) -> decltype(&layer.q) {
   switch (role) {
     case Role::query:
-      return layer.q;
+    case Role::query_expansion:
+      return &layer.q;
     case Role::key:
-      return layer.k;
+      return &layer.k;
     case Role::value:
-      return layer.v;
-    case Role::query_key_value: {
-      WeightView all = layer.q;
-      all.rows += layer.k.rows + layer.v.rows;
-      return all;
-    }
+      return &layer.v;
+    case Role::query_latent:
+      return &layer.q_latent;
+    case Role::key_value_latent:
+      return &layer.kv_latent;
+    case Role::key_value_expansion:
+      return &layer.kv_expansion;
+    case Role::key_expansion:
+      return &layer.k_expansion;
+    case Role::value_expansion:
+      return &layer.v_expansion;
     case Role::attention_output:
-      return layer.attention_output;
+      return &layer.attention_output;
     case Role::gate:
-      return layer.gate;
+    case Role::shared_gate:
+      return &layer.gate;
     case Role::up:
-      return layer.up;
-    case Role::gate_up: {
-      WeightView all = layer.gate;
-      all.rows += layer.up.rows;
-      return all;
-    }
+    case Role::shared_up:
+      return &layer.up;
+    case Role::down:
+    case Role::shared_down:
+      return &layer.down;
+    case Role::router:
+      return &layer.router;
+    case Role::gate_experts:
+      return &layer.gate_experts;
+    case Role::up_experts:
+      return &layer.up_experts;
+    case Role::down_experts:
+      return &layer.down_experts;
     default:
-      return layer.down;
+      return nullptr;
   }
 }
 
+/// Those that a tensor of several consists of, in the order of its rows.
+template <class Layer>
+auto parts_of(Layer& layer, Role role) -> std::vector<decltype(&layer.q)> {
+  if (role == Role::query_key_value) return {&layer.q, &layer.k, &layer.v};
+  if (role == Role::gate_up) return {&layer.gate, &layer.up};
+  return {};
+}
+
+}  // namespace
+
+WeightView matrix_of(const LayerWeights& layer, Role role) {
+  if (const WeightView* one = place_of(layer, role)) return *one;
+  const auto parts = parts_of(layer, role);
+  if (parts.empty()) return {};
+  WeightView all = *parts.front();
+  for (size_t i = 1; i < parts.size(); ++i) all.rows += parts[i]->rows;
+  return all;
+}
+
 void set_matrix(LayerWeights& layer, Role role, const WeightView& matrix) {
-  const auto split = [&](std::initializer_list<WeightView*> parts) {
-    int64_t first = 0;
-    for (WeightView* part : parts) {
-      *part = rows_of(matrix, first, part->rows);
-      first += part->rows;
-    }
-  };
-  switch (role) {
-    case Role::query:
-      layer.q = matrix;
-      break;
-    case Role::key:
-      layer.k = matrix;
-      break;
-    case Role::value:
-      layer.v = matrix;
-      break;
-    case Role::query_key_value:
-      split({&layer.q, &layer.k, &layer.v});
-      break;
-    case Role::attention_output:
-      layer.attention_output = matrix;
-      break;
-    case Role::gate:
-      layer.gate = matrix;
-      break;
-    case Role::up:
-      layer.up = matrix;
-      break;
-    case Role::gate_up:
-      split({&layer.gate, &layer.up});
-      break;
-    default:
-      layer.down = matrix;
+  if (WeightView* one = place_of(layer, role)) {
+    *one = matrix;
+    return;
+  }
+  int64_t first = 0;
+  for (WeightView* part : parts_of(layer, role)) {
+    *part = rows_of(matrix, first, part->rows);
+    first += part->rows;
   }
 }
 

@@ -59,8 +59,9 @@ struct LayerWeights {
   Place place = Place::cpu;
 };
 
-/// A layer's matrix of that role. Where the file has one tensor for several (query_key_value, gate_up), those
-/// are views of ranges of its rows.
+/// A layer's matrix of that role, all experts' (heads') where they are stacked; no data where it is none of a
+/// layer's. Where the file has one tensor for several (query_key_value, gate_up), those are views of ranges
+/// of its rows.
 WeightView matrix_of(const LayerWeights& layer, Role role);
 /// Exchanges it; its shape is that of the one before.
 void set_matrix(LayerWeights& layer, Role role, const WeightView& matrix);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <tuple>
 #include <unordered_map>
 
@@ -9,7 +10,9 @@
 #include "kernels/kernel_table.h"
 #include "kernels/search_table.h"
 #include "model/forward.h"
+#include "model/latent_attention.h"
 #include "model/rows.h"
+#include "quantize/expert_feedback.h"
 #include "quantize/layer_roles.h"
 #include "stats/gram.h"
 #include "stats/sequence_passes.h"
@@ -17,34 +20,46 @@
 namespace carat {
 namespace {
 
+/// The steps of a layer, by what its matrices read, in this order. Not every layer has all.
+constexpr LinearInput walk_steps[] = {
+    LinearInput::attention,    LinearInput::query_latent, LinearInput::latent,  LinearInput::attention_output,
+    LinearInput::feed_forward, LinearInput::down,         LinearInput::experts, LinearInput::experts_down};
+constexpr int64_t kSteps = std::ssize(walk_steps);
+
 /// Where a tensor stands in a walk.
 struct WalkPlace {
   int64_t layer = -1;  ///< c.layers for the output
   Role role{};
-  std::optional<LinearInput> input;  ///< of the matrices
+  std::optional<LinearInput> step;  ///< of the matrices
+  bool measured = false;            ///< there are Hessians of what it reads
 };
 
-/// Larger is later: layers, in them the inputs in their order.
-int64_t stage_of(int64_t layer, LinearInput input) {
-  return input == LinearInput::output ? layer * 4 : layer * 4 + static_cast<int64_t>(input);
+int64_t step_of(LinearInput input) {
+  return input == LinearInput::output ? 0 : std::ranges::find(walk_steps, input) - std::begin(walk_steps);
 }
 
-std::optional<LinearInput> input_of(Role role) {
+/// Larger is later: layers, in them the steps in their order.
+int64_t stage_of(const WalkPlace& place) { return place.layer * kSteps + step_of(*place.step); }
+
+WalkPlace place_in(int64_t layer, Role role) {
   for (const LinearInput input : layer_inputs)
-    if (std::ranges::count(reader_roles(input), role)) return input;
-  return role == Role::output ? std::optional(LinearInput::output) : std::nullopt;
+    if (std::ranges::count(reader_roles(input), role)) return {layer, role, input, true};
+  if (role == Role::output) return {layer, role, LinearInput::output, true};
+  // Heads' own products on the way into attention and out of it: of what they read nothing is shown.
+  if (role == Role::key_expansion || role == Role::value_expansion)
+    return {layer, role, LinearInput::latent, false};
+  return {layer, role, {}, false};
 }
 
 std::unordered_map<std::string, WalkPlace> places(const ModelConfig& c) {
   std::unordered_map<std::string, WalkPlace> out;
   const Family& family = *find_family(c.architecture);
   for (const TensorRule& rule : family.tensors) {
-    const auto input = input_of(rule.role);
+    const bool last = rule.role == Role::output || rule.role == Role::output_norm;
     if (!rule.per_layer())
-      out[rule.gguf_name(0)] = {rule.role == Role::output || rule.role == Role::output_norm ? c.layers : -1,
-                                rule.role, input};
+      out[rule.gguf_name(0)] = place_in(last ? c.layers : -1, rule.role);
     else
-      for (int64_t l = 0; l < c.layers; ++l) out[rule.gguf_name(l)] = {l, rule.role, input};
+      for (int64_t l = 0; l < c.layers; ++l) out[rule.gguf_name(l)] = place_in(l, rule.role);
   }
   return out;
 }
@@ -53,24 +68,15 @@ std::unordered_map<std::string, WalkPlace> places(const ModelConfig& c) {
 
 Result<Checkpoint> in_walking_order(Checkpoint checkpoint) {
   CARAT_TRY(const ModelConfig config, read_model_config(checkpoint));
-  if (config.experts.count > 0)
-    return usage_error(
-        "{}: is a mixture of experts, whose Hessians carat does not measure yet; --method search with --text "
-        "or "
-        "--calibration weighs each expert's columns by what it reads",
-        checkpoint.source);
-  if (config.latent.rank > 0)
-    return usage_error("{}: gptq does not know latent attention yet; --method search is the alternative",
-                       checkpoint.source);
   const auto known = places(config);
   // Layer, step within it, and the family's own order. Norms and biases come before the first step, but for
-  // the norm of the feed-forward, which comes before the third.
+  // the norm of the feed-forward, which comes before its matrices.
   const auto key = [&](const Tensor& t) {
     const auto at = known.find(t.name);
     if (at == known.end()) return std::tuple{int64_t{-1}, int64_t{-1}, 0};
     const WalkPlace& p = at->second;
-    const int64_t step = p.input                             ? static_cast<int64_t>(*p.input)
-                         : p.role == Role::feed_forward_norm ? static_cast<int64_t>(LinearInput::feed_forward)
+    const int64_t step = p.step                              ? step_of(*p.step)
+                         : p.role == Role::feed_forward_norm ? step_of(LinearInput::feed_forward)
                                                              : int64_t{-1};
     return std::tuple{p.layer, step, static_cast<int>(p.role)};
   };
@@ -86,7 +92,7 @@ Result<std::vector<bool>> walked_tensors(const Checkpoint& checkpoint) {
   std::vector<bool> out;
   for (const Tensor& t : checkpoint.tensors) {
     const auto at = known.find(t.name);
-    out.push_back(at != known.end() && at->second.input);
+    out.push_back(at != known.end() && at->second.measured);
   }
   return out;
 }
@@ -97,13 +103,15 @@ class BlockWalker final : public Guide {
  public:
   BlockWalker(const Checkpoint& checkpoint, const KernelTable& kernels,
               std::span<const Encoding* const> targets, const CalibrationText& text,
-              ActivationScheme activations, const FeedbackOptions& options)
+              ActivationScheme activations, const FeedbackOptions& options, bool allow_unseen)
       : checkpoint_(checkpoint),
         kernels_(kernels),
         targets_(targets),
         text_(text),
         activations_(activations),
-        options_(options) {}
+        options_(options),
+        allow_unseen_(allow_unseen),
+        experts_(kernels, options) {}
 
   Status start(const Context& context) {
     CARAT_TRY(outer_, load_outer_weights(context, checkpoint_));
@@ -113,21 +121,25 @@ class BlockWalker final : public Guide {
     return {};
   }
 
-  Result<ColumnGuide> begin(const Context& context, size_t tensor, bool wants_feedback) override {
-    const WalkPlace* place = place_of(tensor);
+  Status begin(const Context& context, size_t tensor) override {
     open_ = {};
-    if (!place || !place->input) return ColumnGuide{};
-    CARAT_DO(reach(context, *place));
-    if (!wants_feedback) return ColumnGuide{};
-    if (Status known = learn_input(context, *place, *targets_[tensor]); !known)
-      return std::move(known).error().within(checkpoint_.tensors[tensor].name);
-    open_.tokens = text_.tokens();
-    open_.damping = factor_.damping;
-    return ColumnGuide{importance_, &factor_};
+    const WalkPlace* place = place_of(tensor);
+    return place && place->step ? reach(context, *place) : Status();
+  }
+
+  Result<ColumnGuide> matrix(const Context& context, size_t tensor, int64_t matrix) override {
+    const WalkPlace* place = place_of(tensor);
+    if (!place || !place->measured)
+      return error(Code::internal, "{} is to get feedback, and nothing is measured of what it reads",
+                   checkpoint_.tensors[tensor].name);
+    auto guide = per_expert(*place->step) ? guide_of_expert(context, *place, tensor, matrix)
+                                          : guide_of_input(context, *place, tensor);
+    if (!guide) return std::move(guide).error().within(checkpoint_.tensors[tensor].name);
+    return guide;
   }
 
   Status take_over(const Context& context, size_t tensor, Bytes stored) override {
-    if (const WalkPlace* place = place_of(tensor); place && place->input) CARAT_DO(reach(context, *place));
+    CARAT_DO(begin(context, tensor));
     CARAT_DO(rounded(context, tensor, 0, checkpoint_.tensors[tensor].rows(), stored));
     CARAT_DO(finished(context, tensor));
     return {};
@@ -139,7 +151,14 @@ class BlockWalker final : public Guide {
     const Tensor& t = checkpoint_.tensors[tensor];
     if (place->role == Role::token_embedding) {
       embedding_.insert(embedding_.end(), stored.begin(), stored.end());
-    } else if (place->input && place->role != Role::output) {
+    } else if (is_stacked(*place)) {
+      std::vector<uint8_t>& bytes = stacks_[place->role];
+      if (first == 0) {
+        bytes.clear();
+        bytes.reserve(static_cast<size_t>(t.rows()) * targets_[tensor]->row_bytes(t.columns()));
+      }
+      bytes.insert(bytes.end(), stored.begin(), stored.end());
+    } else if (is_matrix(*place)) {
       std::vector<float>& values = matrices_[place->role];
       values.resize(static_cast<size_t>(t.elements()));
       decode(context, *targets_[tensor], stored, rows, t.columns(), values.data() + first * t.columns());
@@ -153,7 +172,11 @@ class BlockWalker final : public Guide {
     const Tensor& t = checkpoint_.tensors[tensor];
     if (place->role == Role::token_embedding) {
       CARAT_DO(embed_all(context, tensor));
-    } else if (place->input && place->role != Role::output) {
+    } else if (is_stacked(*place)) {
+      const Encoding& e = *targets_[tensor];
+      set_matrix(layer_, place->role,
+                 {&e, stacks_[place->role].data(), t.rows(), t.columns(), e.row_bytes(t.columns())});
+    } else if (is_matrix(*place)) {
       const std::vector<float>& values = matrices_[place->role];
       set_matrix(layer_, place->role,
                  {&encoding_f32(), reinterpret_cast<const uint8_t*>(values.data()), t.rows(), t.columns(),
@@ -165,6 +188,11 @@ class BlockWalker final : public Guide {
  private:
   const ModelConfig& config() const { return outer_.config; }
   int64_t attended_width() const { return config().mixed_width(); }
+  static bool is_matrix(const WalkPlace& place) { return place.step && place.role != Role::output; }
+  /// Many matrices in one tensor: experts', or heads' that attention takes up.
+  static bool is_stacked(const WalkPlace& place) {
+    return place.step && (per_expert(*place.step) || !place.measured);
+  }
 
   const WalkPlace* place_of(size_t tensor) const {
     const auto at = places_.find(checkpoint_.tensors[tensor].name);
@@ -199,20 +227,19 @@ class BlockWalker final : public Guide {
 
   /// Moves the calibration set on until it is at the input of `place`.
   Status reach(const Context& context, const WalkPlace& place) {
-    const int64_t wanted = stage_of(place.layer, *place.input);
+    const int64_t wanted = stage_of(place);
     if (!embedded_) return error(Code::internal, "the embedding comes after the layers that read it");
-    while (stage_ < wanted) {
-      if (stage_ % 4 == 0 && stage_ / 4 < config().layers) CARAT_DO(open_layer(context));
+    for (; stage_ < wanted; ++stage_) {
+      CARAT_DO(open_layer(context));
       CARAT_DO(leave_stage(context));
-      ++stage_;
     }
-    if (stage_ % 4 == 0 && stage_ / 4 < config().layers) CARAT_DO(open_layer(context));
-    return {};
+    return open_layer(context);
   }
 
+  /// The one of the present stage; none at the output.
   Status open_layer(const Context& context) {
-    const int64_t l = stage_ / 4;
-    if (layer_index_ == l) return {};
+    const int64_t l = stage_ / kSteps;
+    if (layer_index_ == l || l == config().layers) return {};
     loaded_.reset();
     CARAT_TRY(LoadedLayer loaded, load_layer(context, checkpoint_, config(), l));
     layer_ = loaded.weights();
@@ -223,50 +250,83 @@ class BlockWalker final : public Guide {
 
   /// Past the matrices of the present stage, whose rounded weights are in layer_.
   Status leave_stage(const Context& context) {
-    const int64_t width = config().width, l = stage_ / 4, mixed = attended_width();
-    const auto input = static_cast<LinearInput>(stage_ % 4);
-    if (input == LinearInput::feed_forward) return {};
-    // Where the feed-forward is parallel, x waits for it.
-    if (input == LinearInput::attention_output && config().parallel) return {};
-    if (input == LinearInput::attention) attended_.resize(static_cast<size_t>(text_.tokens() * mixed));
+    const int64_t l = stage_ / kSteps;
+    const bool mixture = config().is_mixture(l);
+    switch (walk_steps[stage_ % kSteps]) {
+      case LinearInput::latent:
+        return attend(context, l);
+      case LinearInput::attention_output:
+        // Where the feed-forward is parallel, x waits for it.
+        return config().parallel ? Status() : add_attention(context, l);
+      case LinearInput::down:
+        if (mixture) return {};
+        CARAT_DO(each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
+          layer_gated(context.pool, model(), layer_, l, pass.rows, x, scratch_);
+          layer_down(context.pool, model(), layer_, l, pass.rows, x, scratch_);
+        }));
+        return config().parallel ? add_attention(context, l) : Status();
+      case LinearInput::experts_down:
+        if (!mixture) return {};
+        return each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
+          layer_experts(context.pool, model(), layer_, l, pass.rows, x, scratch_);
+        });
+      default:
+        return {};
+    }
+  }
+
+  template <class Body>
+  Status each_pass(const Context& context, Body&& body) {
     return passes_->each(context, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
-      float* x = x_.data() + pass.first * width;
-      float* attended = attended_.data() + pass.first * mixed;
-      const size_t attended_bytes = static_cast<size_t>(pass.rows * mixed) * sizeof(float);
-      if (input == LinearInput::attention) {
-        layer_attention(context.pool, model(), layer_, l, pass.segments, false, x, scratch_);
-        std::memcpy(attended, scratch_.attended.data(), attended_bytes);
-      } else if (input == LinearInput::attention_output) {
-        std::memcpy(scratch_.attended.data(), attended, attended_bytes);
-        layer_attention_output(context.pool, model(), layer_, l, pass.rows, x, scratch_);
-      } else {
-        layer_gated(context.pool, model(), layer_, l, pass.rows, x, scratch_);
-        layer_down(context.pool, model(), layer_, l, pass.rows, x, scratch_);
-        if (!config().parallel) return {};
-        std::memcpy(scratch_.attended.data(), attended, attended_bytes);
-        layer_attention_output(context.pool, model(), layer_, l, pass.rows, x, scratch_);
-      }
+      body(pass, x_.data() + pass.first * config().width);
       return {};
+    });
+  }
+
+  Status attend(const Context& context, int64_t l) {
+    const int64_t mixed = attended_width();
+    attended_.resize(static_cast<size_t>(text_.tokens() * mixed));
+    return each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
+      layer_attention(context.pool, model(), layer_, l, pass.segments, false, x, scratch_);
+      std::memcpy(attended_.data() + pass.first * mixed, scratch_.attended.data(),
+                  static_cast<size_t>(pass.rows * mixed) * sizeof(float));
+    });
+  }
+
+  Status add_attention(const Context& context, int64_t l) {
+    const int64_t mixed = attended_width();
+    return each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
+      std::memcpy(scratch_.attended.data(), attended_.data() + pass.first * mixed,
+                  static_cast<size_t>(pass.rows * mixed) * sizeof(float));
+      layer_attention_output(context.pool, model(), layer_, l, pass.rows, x, scratch_);
     });
   }
 
   /// scratch_ holds, or attended_, what the matrices of this place read of a pass: [rows, columns].
   const float* input_rows(const Context& context, const WalkPlace& place, const SequencePasses::Pass& pass) {
     const float* x = x_.data() + pass.first * config().width;
-    switch (*place.input) {
+    switch (*place.step) {
       case LinearInput::attention:
         return normed(context.pool, model(), layer_.attention_norm, pass.rows, x, scratch_);
+      case LinearInput::query_latent:
+      case LinearInput::latent:
+        latent_projections(context.pool, model(), layer_, place.layer, pass.rows,
+                           normed(context.pool, model(), layer_.attention_norm, pass.rows, x, scratch_),
+                           scratch_);
+        return *place.step == LinearInput::latent ? scratch_.latent.latent.data()
+                                                  : scratch_.latent.query_latent.data();
       case LinearInput::attention_output:
         return attended_.data() + pass.first * attended_width();
       case LinearInput::feed_forward:
         return normed(context.pool, model(), layer_.feed_forward_norm, pass.rows, x, scratch_);
       case LinearInput::down:
-        layer_gated(context.pool, model(), layer_, place.layer, pass.rows, x, scratch_);
+        if (config().is_mixture(place.layer))
+          shared_gated(context.pool, model(), layer_, place.layer, pass.rows, x, scratch_);
+        else
+          layer_gated(context.pool, model(), layer_, place.layer, pass.rows, x, scratch_);
         return scratch_.gate.data();
       case LinearInput::experts:
       case LinearInput::experts_down:
-      case LinearInput::query_latent:
-      case LinearInput::latent:
       case LinearInput::output:
         break;
     }
@@ -274,10 +334,36 @@ class BlockWalker final : public Guide {
     return scratch_.h.data();
   }
 
+  Result<ColumnGuide> guide_of_input(const Context& context, const WalkPlace& place, size_t tensor) {
+    CARAT_DO(learn_input(context, place, *targets_[tensor]));
+    open_.tokens = open_.least_tokens = text_.tokens();
+    open_.damping = factor_.damping;
+    return ColumnGuide{importance_, &factor_};
+  }
+
+  Result<ColumnGuide> guide_of_expert(const Context& context, const WalkPlace& place, size_t tensor,
+                                      int64_t expert) {
+    if (experts_.layer() != place.layer) CARAT_DO(experts_.enter(context, model(), layer_, place.layer, x_));
+    CARAT_TRY(const ExpertFeedback::Matrix* m,
+              experts_.matrix(context, model(), layer_, *place.step, expert, *targets_[tensor]));
+    if (m->tokens == 0 && !allow_unseen_)
+      return usage_error(
+          "none of the {} calibration tokens goes to expert {}, so that nothing says what its columns have "
+          "in "
+          "common; give more text, or leave to round such experts as without text (--allow-fallback, with "
+          "--resume from here on)",
+          text_.tokens(), expert);
+    open_.least_tokens = expert == 0 ? m->tokens : std::min(open_.least_tokens, m->tokens);
+    open_.tokens = std::max(open_.tokens, m->tokens);
+    open_.unseen += m->tokens == 0;
+    open_.damping = std::max(open_.damping, m->factor.damping);
+    return ColumnGuide{m->diagonal, &m->factor};
+  }
+
   /// Hessian, importance and factor of the present input, for a matrix that becomes `target`.
   Status learn_input(const Context& context, const WalkPlace& place, const Encoding& target) {
-    const int64_t columns = input_columns(config(), *place.input, place.layer);
-    const int64_t stage = stage_of(place.layer, *place.input);
+    const int64_t columns = input_columns(config(), *place.step, place.layer);
+    const int64_t stage = stage_of(place);
     FeedbackOptions wanted = options_;
     if (wanted.order == ColumnOrder::grouped) {
       wanted.block = target.block;
@@ -315,15 +401,17 @@ class BlockWalker final : public Guide {
   const CalibrationText& text_;
   const ActivationScheme activations_;
   const FeedbackOptions options_;
+  const bool allow_unseen_;
   std::unordered_map<std::string, WalkPlace> places_;
 
   Weights outer_;
   std::vector<uint8_t> embedding_;  // as it is stored, until all tokens have been looked up
   bool embedded_ = false;
-  LayerWeights layer_;  // views into loaded_ and matrices_
+  LayerWeights layer_;  // views into loaded_, matrices_ and stacks_
   std::unique_ptr<LoadedLayer> loaded_;
   int64_t layer_index_ = -1;
   std::unordered_map<Role, std::vector<float>> matrices_;  // the rounded ones of this layer
+  std::unordered_map<Role, std::vector<uint8_t>> stacks_;  // those that stay as they are stored
 
   int64_t stage_ = 0;  // whose input x_ and attended_ are at
   std::vector<float> x_, attended_;
@@ -335,6 +423,7 @@ class BlockWalker final : public Guide {
   FeedbackFactor factor_;
   int64_t factor_block_ = 0, factor_leaf_ = 0;  // that it was made for
   std::vector<float> importance_;
+  ExpertFeedback experts_;
   GuideNote open_;
 };
 
@@ -343,9 +432,10 @@ class BlockWalker final : public Guide {
 Result<std::unique_ptr<Guide>> make_block_walker(const Context& context, const Checkpoint& checkpoint,
                                                  std::span<const Encoding* const> targets,
                                                  const CalibrationText& text, ActivationScheme activations,
-                                                 const FeedbackOptions& options) {
+                                                 const FeedbackOptions& options, bool allow_unseen) {
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
-  auto walker = std::make_unique<BlockWalker>(checkpoint, *kernels, targets, text, activations, options);
+  auto walker =
+      std::make_unique<BlockWalker>(checkpoint, *kernels, targets, text, activations, options, allow_unseen);
   CARAT_DO(walker->start(context));
   return std::unique_ptr<Guide>(std::move(walker));
 }

@@ -11,13 +11,14 @@
 //   output                 Hessian of the final norm(x)
 //
 // Each step runs the weights as they are by then, rounded ones decoded to float, with activations
-// in bf16 or float.
+// in bf16 or float; experts stay as they are stored, which in float would be many times a dense layer.
 // A resume needs no other state than the rounded tensors themselves: they are read back, and x moves through
 // them without any Hessian. Rejected: a file of hidden states beside the partial one, as large as the model's
 // own activations, to save a tenth of the time.
 //
 // Memory: calibration tokens * (width + what attention hands on) floats, one layer in float, one Hessian and
-// its factor. Time: about 1.4 forward passes over the calibration set besides Hessians and rounding.
+// its factor; of experts what expert_feedback.h says. Time: about 1.4 forward passes over the calibration set
+// besides Hessians and rounding.
 #pragma once
 
 #include <memory>
@@ -37,10 +38,11 @@ Result<Checkpoint> in_walking_order(Checkpoint checkpoint);
 Result<std::vector<bool>> walked_tensors(const Checkpoint& checkpoint);
 
 /// `checkpoint` in walking order; `targets` gives each tensor's encoding in the output. All three stay where
-/// they are as long as the walker is used.
+/// they are as long as the walker is used. An expert that no token reaches is a usage error, or rounded with
+/// columns that count alike if `allow_unseen`.
 Result<std::unique_ptr<Guide>> make_block_walker(const Context& context, const Checkpoint& checkpoint,
                                                  std::span<const Encoding* const> targets,
                                                  const CalibrationText& text, ActivationScheme activations,
-                                                 const FeedbackOptions& options);
+                                                 const FeedbackOptions& options, bool allow_unseen);
 
 }  // namespace carat

@@ -5,12 +5,10 @@
 #include <algorithm>
 
 #include "arch/tiny_model.h"
-#include "engine/engine.h"
-#include "kernels/kernel_table.h"
+#include "quantize/engine_testing.h"
 #include "quantize/sensitivity.h"
 #include "quantize/testing.h"
 #include "recipes/sensitivities.h"
-#include "score/divergence.h"
 #include "stats/testing.h"
 
 namespace carat {
@@ -247,37 +245,6 @@ TEST(Budget, MistakesAreSaidBeforeAnythingIsMeasured) {
   QuantizeOptions wrong;
   wrong.recipe.rules = {*parse_tensor_rule("no_such=Q8_0")};
   EXPECT_NE(planned(size_of(100000, with), wrong).find("matches no tensor"), std::string::npos);
-}
-
-/// Mean KL at the positions that sensitivities are measured at, by engines that know nothing of layers.
-double divergence_by_engines(Checkpoint source, Checkpoint candidate, const CalibrationText& with) {
-  Runner runner;
-  const KernelTable& kernels = *default_kernel_table().value();
-  EngineOptions options;
-  options.context = kContext;
-  options.activations = ActivationScheme::float32;
-  const auto p = Engine::load(runner.context(), std::move(source), options).value();
-  const auto q = Engine::load(runner.context(), std::move(candidate), options).value();
-  double sum = 0;
-  int64_t count = 0;
-  for (const auto& tokens : with.sequences) {
-    std::vector<float> logits[2];
-    for (const int i : {0, 1}) {
-      const auto session = (i ? q : p)->new_session().value();
-      const Status done =
-          session->append_scored(runner.context(), tokens, 0, [&](int64_t, int64_t n, const float* l) {
-            logits[i].insert(logits[i].end(), l, l + n * kVocabulary);
-            return Status();
-          });
-      EXPECT_TRUE(done.ok());
-    }
-    for (int64_t t = kContext / 4; t < kContext - 1; ++t, ++count) {
-      const float *a = logits[0].data() + t * kVocabulary, *b = logits[1].data() + t * kVocabulary;
-      sum += divergence(kernels, a, log_sum_exp(kernels, a, kVocabulary), b,
-                        log_sum_exp(kernels, b, kVocabulary), kVocabulary);
-    }
-  }
-  return sum / static_cast<double>(count);
 }
 
 TEST(Sensitivity, IsTheDivergenceOfTheModelWithThatOneTensorRounded) {

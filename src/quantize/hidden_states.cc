@@ -41,9 +41,17 @@ Status Sequences::embed(const Context& context, const Weights& weights, float* x
 }
 
 Status Sequences::through(const Context& context, const Model& model, const LayerWeights& w, int64_t l,
-                          float* x) {
+                          float* x, float* before_experts) {
   return passes_.each(context, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
-    forward_layer(context.pool, model, w, l, pass.segments, false, x + pass.first * config_.width, scratch_);
+    const int64_t at = pass.first * config_.width;
+    if (!before_experts || !config_.is_mixture(l)) {
+      forward_layer(context.pool, model, w, l, pass.segments, false, x + at, scratch_);
+      return {};
+    }
+    layer_attention(context.pool, model, w, l, pass.segments, false, x + at, scratch_);
+    layer_attention_output(context.pool, model, w, l, pass.rows, x + at, scratch_);
+    std::memcpy(before_experts + at, x + at, static_cast<size_t>(pass.rows * config_.width) * sizeof(float));
+    layer_experts(context.pool, model, w, l, pass.rows, x + at, scratch_);
     return {};
   });
 }

@@ -32,8 +32,10 @@ class Sequences {
 
   /// x[tokens, width] = the embeddings.
   Status embed(const Context& context, const Weights& weights, float* x);
-  /// x moves through layer l, whose weights are w.
-  Status through(const Context& context, const Model& model, const LayerWeights& w, int64_t l, float* x);
+  /// x moves through layer l, whose weights are w. Where the layer is a mixture, `before_experts` gets what x
+  /// is between attention and the experts, if it is not null.
+  Status through(const Context& context, const Model& model, const LayerWeights& w, int64_t l, float* x,
+                 float* before_experts = nullptr);
 
  private:
   const ModelConfig& config_;

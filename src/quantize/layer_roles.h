@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "arch/family.h"
@@ -10,11 +11,13 @@
 
 namespace carat {
 
-/// A matrix of the forward pass.
+/// A matrix of the forward pass, or several that are stacked in one tensor.
 struct MatrixPlace {
   int64_t layer = 0;  ///< 0 for embedding and output
   Role role{};
-  LinearInput input{};  ///< what it reads; an untied embedding reads nothing, and says `output`
+  /// What it reads; an untied embedding reads nothing, and says `output`. None where nothing is shown of it:
+  /// heads' own products around attention.
+  std::optional<LinearInput> input = {};
 };
 /// All of them, by GGUF name.
 std::map<std::string, MatrixPlace> matrix_places(const ModelConfig& config);

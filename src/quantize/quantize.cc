@@ -41,6 +41,10 @@ QuantizeReport make_report(const Checkpoint& checkpoint, Work work,
   report.notes = std::move(work.plan.notes);
   for (size_t i = 0; i < records.size(); ++i) {
     TensorPlan& t = work.plan.tensors[i];
+    if (records[i].guide.unseen > 0)
+      report.notes.push_back(
+          fmt::format("{}: {} of {} experts saw no calibration token and were rounded as without text",
+                      t.name, records[i].guide.unseen, t.shape.front()));
     report.tensors.push_back({std::move(t.name), std::move(t.shape), t.from, t.to, std::move(t.method),
                               std::move(t.reason), records[i].relative_error, records[i].underflows,
                               records[i].guide});
@@ -73,9 +77,10 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
   std::vector<const Encoding*> targets;
   for (const PlannedTensor& t : planned) targets.push_back(t.encoding);
   if (work.guided) {
-    CARAT_TRY(guide, work.hessians ? make_stored_guide(checkpoint, *work.hessians, targets, work.feedback)
+    CARAT_TRY(guide, work.hessians ? make_stored_guide(checkpoint, *work.hessians, targets, work.feedback,
+                                                       work.allow_unseen)
                                    : make_block_walker(context, checkpoint, targets, *work.text,
-                                                       work.activations, work.feedback));
+                                                       work.activations, work.feedback, work.allow_unseen));
   }
   CARAT_TRY(std::vector<std::string> files,
             gguf_files(out_path, work.plan.metadata, planned, options.split_bytes));

@@ -66,8 +66,10 @@ struct QuantizePlan {
 
 /// How a tensor's rounding was guided by calibration text.
 struct GuideNote {
-  int64_t tokens = 0;  ///< that its input was seen at; 0: not guided
-  double damping = 0;  ///< FeedbackFactor::damping
+  int64_t tokens = 0;        ///< that its input was seen at; of experts, the one that saw most; 0: not guided
+  int64_t least_tokens = 0;  ///< and the one that saw least
+  int64_t unseen = 0;        ///< experts that saw none, and were rounded as without text
+  double damping = 0;        ///< FeedbackFactor::damping; of experts, the greatest
   /// What rounding added to the outputs, tr(D H D^T) with H as it was factored, over sum w^2 H[k][k].
   double relative_loss = 0;
 };

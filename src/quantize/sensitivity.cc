@@ -6,6 +6,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/search_table.h"
+#include "quantize/expert_feedback.h"
 #include "quantize/hidden_states.h"
 #include "quantize/importance.h"
 #include "quantize/layer_roles.h"
@@ -19,15 +20,18 @@ namespace {
 constexpr double kProbeBits = 3.5;
 /// Rows of a matrix that every encoding is tried on, spread evenly.
 constexpr int64_t kSampledRows = 128;
+/// Of a tensor of many matrices, how many those rows are from: each takes a factor of its own.
+constexpr int64_t kSampledMatrices = 8;
 
 constexpr size_t kInputs = static_cast<size_t>(LinearInput::output) + 1;
 
-/// Adds up the Hessians of a layer's inputs.
+/// Adds up the Hessians of a layer's inputs, but for those of single experts (expert_feedback.h).
 class HessianTap final : public InputTap {
  public:
   HessianTap(ThreadPool& pool, const KernelTable& kernels, ActivationScheme scheme)
       : pool_(pool), kernels_(kernels), scheme_(scheme) {}
   void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
+    if (per_expert(place.input)) return;
     std::vector<float>& h = hessians[static_cast<size_t>(place.input)];
     h.resize(static_cast<size_t>(columns * columns));
     accumulate_gram(pool_, kernels_, scheme_, x, tokens, columns, h.data());
@@ -40,14 +44,22 @@ class HessianTap final : public InputTap {
   const ActivationScheme scheme_;
 };
 
+/// What matrices read, [tokens, columns], by matrix: one, or one per expert.
+using Reads = std::vector<std::vector<float>>;
+
 /// Keeps a layer's inputs.
 class InputsTap final : public InputTap {
  public:
+  explicit InputsTap(const ModelConfig& config) {
+    for (const LinearInput input : layer_inputs)
+      inputs[static_cast<size_t>(input)].resize(per_expert(input) ? static_cast<size_t>(config.experts.count)
+                                                                  : 1);
+  }
   void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
-    std::vector<float>& kept = inputs[static_cast<size_t>(place.input)];
+    std::vector<float>& kept = inputs[static_cast<size_t>(place.input)][static_cast<size_t>(place.expert)];
     kept.insert(kept.end(), x, x + tokens * columns);
   }
-  std::vector<float> inputs[kInputs];
+  Reads inputs[kInputs];
 };
 
 /// Floats are rounded to nearest, whatever the method.
@@ -61,10 +73,23 @@ double sum_of_squares(std::span<const float> x) {
   return sum;
 }
 
-/// What is known of a matrix's inputs while it is tried.
+/// What is known of one input of a layer while what reads it is tried.
 struct Inputs {
-  const std::vector<float>* hessian = nullptr;  ///< of the rounding text; null: none
-  std::span<const float> probing;               ///< [tokens, columns]; empty: it reads none (an embedding)
+  const std::vector<float>* hessian = nullptr;  ///< of the rounding text; null: none, or one per expert
+  const Reads* probing = nullptr;               ///< null: of what is read nothing is known
+};
+
+/// How one of a tensor's matrices is to be rounded.
+using GuideOf = std::function<Result<ColumnGuide>(int64_t matrix)>;
+
+/// A tensor while it is tried.
+struct Subject {
+  const SensitivityTask& task;
+  const MatrixPlace& place;
+  WeightView weights;
+  int64_t matrices;
+  const GuideOf& guide_of;
+  const Reads* probing;  ///< by matrix; null: it reads nothing (an embedding)
 };
 
 class Measurement {
@@ -76,6 +101,7 @@ class Measurement {
         kernels_(kernels),
         weights_(std::move(weights)),
         options_(options),
+        experts_(kernels, options.feedback),
         probing_(config(), *options.probing),
         x_(probing_.state_size()) {
     if (options.rounding) rounding_.emplace(config(), *options.rounding);
@@ -146,17 +172,22 @@ class Measurement {
     const bool feedback =
         rounding_ && std::ranges::any_of(tasks, [](auto* t) { return t->rounder->needs_feedback(); });
     HessianTap hessians(context_.pool, kernels_, options_.activations);
+    const bool mixture = feedback && config().is_mixture(l);
+    if (mixture) before_experts_.resize(h_.size());
     if (rounding_)
       CARAT_DO(rounding_->through(context_, rounding_model(feedback ? &hessians : nullptr), weights_of(l), l,
-                                  h_.data()));
-    InputsTap inputs;
+                                  h_.data(), mixture ? before_experts_.data() : nullptr));
+    if (mixture)
+      CARAT_DO(experts_.enter(context_, rounding_model(nullptr), weights_of(l), l, before_experts_));
+    InputsTap inputs(config());
     std::vector<float> next = x_;
     CARAT_DO(
         probing_.through(context_, model(tasks.empty() ? nullptr : &inputs), weights_of(l), l, next.data()));
     for (const LinearInput input : layer_inputs) {
       const auto i = static_cast<size_t>(input);
-      CARAT_DO(measure(tasks, input, {feedback ? &hessians.hessians[i] : nullptr, inputs.inputs[i]}));
+      CARAT_DO(measure(tasks, input, {feedback ? &hessians.hessians[i] : nullptr, &inputs.inputs[i]}));
     }
+    CARAT_DO(measure(tasks, {}, {}));
     x_ = std::move(next);
     return {};
   }
@@ -171,20 +202,24 @@ class Measurement {
       hessians.input({0, LinearInput::output}, h_.data(), rounding_->tokens(), config().width);
     }
     CARAT_DO(probing_.embed(context_, weights_, x_.data()));
+    const Reads read = {states_};
     return measure(
         tasks, LinearInput::output,
-        {feedback ? &hessians.hessians[static_cast<size_t>(LinearInput::output)] : nullptr, states_});
+        {feedback ? &hessians.hessians[static_cast<size_t>(LinearInput::output)] : nullptr, &read});
   }
 
   /// Those of the tasks that read this input.
-  Status measure(std::span<const SensitivityTask* const> tasks, LinearInput input, Inputs inputs) {
+  Status measure(std::span<const SensitivityTask* const> tasks, std::optional<LinearInput> input,
+                 const Inputs& inputs) {
     std::optional<FeedbackFactor> factor;
     std::vector<float> diagonal;
     for (const SensitivityTask* task : tasks) {
       const MatrixPlace& place = place_.at(task);
       if (place.input != input) continue;
       const Tensor& tensor = checkpoint_.tensors[task->tensor];
-      if (task->rounder->needs_feedback() && inputs.hessian && !factor) {
+      const bool of_experts = input && per_expert(*input);
+      const bool feedback = task->rounder->needs_feedback() && inputs.hessian;
+      if (feedback && !of_experts && !factor) {
         std::vector<float> hessian = *inputs.hessian;
         mirror_gram(context_.pool, hessian.data(), tensor.columns());
         for (int64_t k = 0; k < tensor.columns(); ++k)
@@ -193,48 +228,62 @@ class Measurement {
         if (!prepared) return std::move(prepared).error().within(tensor.name);
         factor = *std::move(prepared);
       }
-      ColumnGuide guide;
-      if (task->rounder->needs_feedback() && factor) guide = {diagonal, &*factor};
       TensorImportance importance;
       if (options_.importance) {
         CARAT_TRY(importance, importance_of(checkpoint_, tensor, *options_.importance));
-        if (!importance.empty()) guide.importance = importance.front();
       }
-      Inputs reads = inputs;
-      if (place.role == Role::token_embedding && !config().tied_embeddings) reads.probing = {};
-      auto measured = measure_tensor(*task, place, guide, reads);
+      const GuideOf guide_of = [&](int64_t matrix) -> Result<ColumnGuide> {
+        ColumnGuide guide;
+        if (feedback && of_experts) {
+          CARAT_TRY(const ExpertFeedback::Matrix* m,
+                    experts_.matrix(context_, rounding_model(nullptr), weights_of(place.layer), *input,
+                                    matrix, *task->encodings.front()));
+          guide = {m->diagonal, &m->factor};
+        } else if (feedback) {
+          guide = {diagonal, &*factor};
+        }
+        if (!importance.empty()) guide.importance = importance[static_cast<size_t>(matrix)];
+        return guide;
+      };
+      const bool reads = place.role != Role::token_embedding || config().tied_embeddings;
+      const int64_t matrices = tensor.shape.size() == 3 ? tensor.shape.front() : 1;
+      auto measured = measure_tensor(
+          {*task, place, matrix_at(weights_, place), matrices, guide_of, reads ? inputs.probing : nullptr});
       if (!measured) return std::move(measured).error().within(tensor.name);
       CARAT_DO(done_(*std::move(measured)));
     }
     return {};
   }
 
-  Result<TensorSensitivity> measure_tensor(const SensitivityTask& task, const MatrixPlace& place,
-                                           const ColumnGuide& guide, const Inputs& inputs) {
+  Result<TensorSensitivity> measure_tensor(const Subject& s) {
     TensorSensitivity out;
-    out.tensor = checkpoint_.tensors[task.tensor].name;
-    CARAT_TRY(out.errors, output_errors(task, place, guide, inputs));
+    out.tensor = checkpoint_.tensors[s.task.tensor].name;
+    CARAT_TRY(out.errors, output_errors(s));
     if (out.errors.empty()) return bad_data("its values fit none of the encodings it may get");
     out.probe = std::ranges::min_element(out.errors, {}, [](const EncodingError& e) {
                   return std::abs(e.encoding->bits_per_weight() - kProbeBits);
                 })->encoding;
 
-    const WeightView source = matrix_at(weights_, place);
-    std::vector<uint8_t> rounded(static_cast<uint64_t>(source.rows) * out.probe->row_bytes(source.columns));
-    CARAT_TRY(const RoundingError error,
-              rounder_for(task, *out.probe)
-                  .round(context_, kernels_, *out.probe,
-                         {source.encoding, source.data, source.rows, source.columns}, guide, rounded.data()));
-    CARAT_DO(context_.check());
-    if (error.not_finite > 0) return bad_data("holds values that are not finite (NaN or infinity)");
-    set_matrix(
-        weights_, place,
-        {out.probe, rounded.data(), source.rows, source.columns, out.probe->row_bytes(source.columns)});
-    const Result<double> kl = divergence_from(place);
-    set_matrix(weights_, place, source);
+    const uint64_t row_bytes = out.probe->row_bytes(s.weights.columns);
+    std::vector<uint8_t> rounded(static_cast<uint64_t>(s.weights.rows) * row_bytes);
+    RoundingError sum;
+    for (int64_t m = 0; m < s.matrices; ++m) {
+      const WeightView one = one_of(s.weights, m, s.matrices);
+      CARAT_TRY(const ColumnGuide guide, s.guide_of(m));
+      CARAT_TRY(const RoundingError error,
+                rounder_for(s.task, *out.probe)
+                    .round(context_, kernels_, *out.probe, {one.encoding, one.data, one.rows, one.columns},
+                           guide, rounded.data() + static_cast<uint64_t>(m * one.rows) * row_bytes));
+      CARAT_DO(context_.check());
+      sum.add(error);
+    }
+    if (sum.not_finite > 0) return bad_data("holds values that are not finite (NaN or infinity)");
+    set_matrix(weights_, s.place, {out.probe, rounded.data(), s.weights.rows, s.weights.columns, row_bytes});
+    const Result<double> kl = divergence_from(s.place);
+    set_matrix(weights_, s.place, s.weights);
     if (!kl) return kl.error();
     out.kl = *kl;
-    passes_ += layers_after(place) + 1;
+    passes_ += layers_after(s.place) + 1;
     context_.progress.update(passes_, out.tensor);
     return out;
   }
@@ -250,34 +299,57 @@ class Measurement {
     return reference_->mean_divergence(context_, model(), states.data());
   }
 
-  /// What each encoding adds to the outputs of some rows.
-  Result<std::vector<EncodingError>> output_errors(const SensitivityTask& task, const MatrixPlace& place,
-                                                   const ColumnGuide& guide, const Inputs& inputs) {
-    const WeightView& w = matrix_at(weights_, place);
-    const SearchTable& table = search_table(kernels_.isa);
-    const int64_t rows = std::min(w.rows, kSampledRows), columns = w.columns;
-    std::vector<uint8_t> sample(static_cast<uint64_t>(rows) * w.row_bytes);
-    for (int64_t r = 0; r < rows; ++r)
-      std::memcpy(sample.data() + static_cast<uint64_t>(r) * w.row_bytes,
-                  w.data + static_cast<uint64_t>(r * w.rows / rows) * w.row_bytes, w.row_bytes);
-    std::vector<float> exact(static_cast<size_t>(rows * columns)), changed(exact.size());
-    table.decode[search_position(*w.encoding)](sample.data(), exact.data(), rows * columns);
-    const double whole = energy(inputs.probing, exact, rows, columns);
+  /// Some of a subject's matrices, spread evenly over those whose inputs are known.
+  static std::vector<int64_t> sampled_matrices(const Subject& s) {
+    std::vector<int64_t> known, sampled;
+    for (int64_t m = 0; m < s.matrices; ++m)
+      if (!s.probing || !(*s.probing)[static_cast<size_t>(m)].empty()) known.push_back(m);
+    const auto n = std::ssize(known), count = std::min<int64_t>(n, kSampledMatrices);
+    for (int64_t i = 0; i < count; ++i) sampled.push_back(known[static_cast<size_t>(i * n / count)]);
+    return sampled;
+  }
 
-    std::vector<EncodingError> errors;
-    std::vector<uint8_t> rounded;
-    for (const Encoding* e : task.encodings) {
-      rounded.resize(static_cast<uint64_t>(rows) * e->row_bytes(columns));
-      CARAT_TRY(
-          const RoundingError error,
-          rounder_for(task, *e).round(context_, kernels_, *e, {w.encoding, sample.data(), rows, columns},
-                                      guide, rounded.data()));
-      CARAT_DO(context_.check());
-      if (error.overflows > 0) continue;
-      table.decode[search_position(*e)](rounded.data(), changed.data(), rows * columns);
-      for (size_t k = 0; k < changed.size(); ++k) changed[k] -= exact[k];
-      errors.push_back({e, whole > 0 ? energy(inputs.probing, changed, rows, columns) / whole : 0});
+  /// What each encoding adds to the outputs of some rows.
+  Result<std::vector<EncodingError>> output_errors(const Subject& s) {
+    const SearchTable& table = search_table(kernels_.isa);
+    const std::vector<int64_t> sampled = sampled_matrices(s);
+    const int64_t columns = s.weights.columns, per_matrix = s.weights.rows / s.matrices;
+    const int64_t rows =
+        std::min(per_matrix, std::max<int64_t>(1, kSampledRows / std::max<int64_t>(1, std::ssize(sampled))));
+    const uint64_t row_bytes = s.weights.row_bytes;
+    std::vector<uint8_t> sample(static_cast<uint64_t>(rows) * row_bytes), rounded;
+    std::vector<float> exact(static_cast<size_t>(rows * columns)), changed(exact.size());
+    double whole = 0;
+    std::vector<double> lost(s.task.encodings.size());
+    std::vector<bool> fits(lost.size(), true);
+    for (const int64_t m : sampled) {
+      const WeightView w = one_of(s.weights, m, s.matrices);
+      CARAT_TRY(const ColumnGuide guide, s.guide_of(m));
+      const std::span<const float> reads =
+          s.probing ? (*s.probing)[static_cast<size_t>(m)] : std::span<const float>();
+      for (int64_t r = 0; r < rows; ++r)
+        std::memcpy(sample.data() + static_cast<uint64_t>(r) * row_bytes,
+                    w.data + static_cast<uint64_t>(r * w.rows / rows) * row_bytes, row_bytes);
+      table.decode[search_position(*w.encoding)](sample.data(), exact.data(), rows * columns);
+      whole += energy(reads, exact, rows, columns);
+      for (size_t i = 0; i < lost.size(); ++i) {
+        const Encoding& e = *s.task.encodings[i];
+        rounded.resize(static_cast<uint64_t>(rows) * e.row_bytes(columns));
+        CARAT_TRY(
+            const RoundingError error,
+            rounder_for(s.task, e).round(context_, kernels_, e, {w.encoding, sample.data(), rows, columns},
+                                         guide, rounded.data()));
+        CARAT_DO(context_.check());
+        if (error.overflows > 0) fits[i] = false;
+        if (!fits[i]) continue;
+        table.decode[search_position(e)](rounded.data(), changed.data(), rows * columns);
+        for (size_t k = 0; k < changed.size(); ++k) changed[k] -= exact[k];
+        lost[i] += energy(reads, changed, rows, columns);
+      }
     }
+    std::vector<EncodingError> errors;
+    for (size_t i = 0; i < lost.size(); ++i)
+      if (fits[i]) errors.push_back({s.task.encodings[i], whole > 0 ? lost[i] / whole : 0});
     return errors;
   }
 
@@ -299,9 +371,11 @@ class Measurement {
   const KernelTable& kernels_;
   Weights weights_;
   const SensitivityOptions& options_;
+  ExpertFeedback experts_;
   Sequences probing_;
   std::optional<Sequences> rounding_;
   ScoredPositions positions_;
+  std::vector<float> before_experts_;  ///< of the rounding text, in a mixture
   std::vector<float> x_, h_;   ///< streams of the probing and of the rounding text at the present layer
   std::vector<float> states_;  ///< the source's, at the scored positions
   std::optional<ReferenceLogits> reference_;
@@ -331,13 +405,6 @@ Status measure_sensitivities(const Context& context, const Checkpoint& checkpoin
   if (tasks.empty()) return {};
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
   CARAT_TRY(Weights weights, load_weights(context, checkpoint));
-  if (weights.config.experts.count > 0 || weights.config.latent.rank > 0)
-    return usage_error(
-        "{}: is a mixture of experts or has latent attention, whose sensitivities carat does not measure "
-        "yet; name a recipe (--to), "
-        "or "
-        "encodings tensor by tensor (--tensor)",
-        checkpoint.source);
   return Measurement(context, checkpoint, *kernels, std::move(weights), options).run(tasks, done);
 }
 

@@ -1,5 +1,6 @@
 #include "quantize/stored_hessians.h"
 
+#include <algorithm>
 #include <unordered_map>
 #include <utility>
 
@@ -11,26 +12,32 @@ namespace {
 class StoredGuide final : public Guide {
  public:
   StoredGuide(const Checkpoint& checkpoint, const KernelTable& kernels, const HessianFile& hessians,
-              std::span<const Encoding* const> targets, const FeedbackOptions& options)
+              std::span<const Encoding* const> targets, const FeedbackOptions& options, bool allow_unseen)
       : checkpoint_(checkpoint),
         kernels_(kernels),
         hessians_(hessians),
         targets_(targets),
-        options_(options) {
+        options_(options),
+        allow_unseen_(allow_unseen) {
     for (size_t p = 0; p < hessians.places().size(); ++p)
       for (const std::string& name : hessians.places()[p].readers) places_[name] = p;
   }
 
-  Result<ColumnGuide> begin(const Context& context, size_t tensor, bool wants_feedback) override {
+  Status begin(const Context&, size_t) override {
     note_ = {};
-    if (!wants_feedback) return ColumnGuide{};
+    return {};
+  }
+  Result<ColumnGuide> matrix(const Context& context, size_t tensor, int64_t matrix) override {
     const std::string& name = checkpoint_.tensors[tensor].name;
     const auto at = places_.find(name);
     if (at == places_.end()) return error(Code::internal, "{} has no Hessian in {}", name, hessians_.path());
-    if (Status known = learn(context, at->second, *targets_[tensor]); !known)
+    if (Status known = learn(context, at->second, matrix, *targets_[tensor]); !known)
       return std::move(known).error().within(name).within(hessians_.path());
-    note_.tokens = static_cast<int64_t>(hessians_.tokens(at->second, 0));
-    note_.damping = factor_.damping;
+    const auto tokens = static_cast<int64_t>(hessians_.tokens(at->second, matrix));
+    note_.least_tokens = matrix == 0 ? tokens : std::min(note_.least_tokens, tokens);
+    note_.tokens = std::max(note_.tokens, tokens);
+    note_.unseen += tokens == 0;
+    note_.damping = std::max(note_.damping, factor_.damping);
     return ColumnGuide{importance_, &factor_};
   }
   Status rounded(const Context&, size_t, int64_t, int64_t, Bytes) override { return {}; }
@@ -38,26 +45,39 @@ class StoredGuide final : public Guide {
   Status take_over(const Context&, size_t, Bytes) override { return {}; }
 
  private:
-  /// Factor and importance of an input, for a matrix that becomes `target`.
-  Status learn(const Context& context, size_t place, const Encoding& target) {
+  /// Factor and importance of one of an input's matrices, for a tensor that becomes `target`.
+  Status learn(const Context& context, size_t place, int64_t matrix, const Encoding& target) {
     FeedbackOptions wanted = options_;
     if (wanted.order == ColumnOrder::grouped) {
       wanted.block = target.block;
       wanted.leaf = target.leaf;
     }
-    if (known_ && place_ == place && block_ == wanted.block && leaf_ == wanted.leaf) return {};
+    if (known_ && place_ == place && matrix_ == matrix && block_ == wanted.block && leaf_ == wanted.leaf)
+      return {};
     known_ = false;
-    const int64_t n = hessians_.places()[place].columns;
-    std::vector<float> triangle(static_cast<size_t>(hessians_.places()[place].triangle()));
-    CARAT_DO(hessians_.read(place, 0, triangle.data()));
+    const HessianPlace& p = hessians_.places()[place];
+    const int64_t n = p.columns;
+    const bool seen = hessians_.tokens(place, matrix) > 0;
+    if (!seen && per_expert(p.input) && !allow_unseen_)
+      return usage_error(
+          "no token went to expert {}, so that nothing says what its columns have in common; calibrate on "
+          "more "
+          "text, or give leave to round such experts as without data (--allow-fallback)",
+          matrix);
+    std::vector<float> triangle(static_cast<size_t>(p.triangle()));
+    CARAT_DO(hessians_.read(place, matrix, triangle.data()));
     std::vector<float> square(static_cast<size_t>(n * n));
-    importance_.resize(static_cast<size_t>(n));
+    importance_.assign(static_cast<size_t>(n), 0.0f);
     for (int64_t i = 0, at = 0; i < n; ++i) {
       for (int64_t j = 0; j <= i; ++j, ++at) square[j * n + i] = square[i * n + j] = triangle[at];
       importance_[i] = square[i * n + i];
     }
+    if (!seen && per_expert(p.input)) {
+      for (int64_t i = 0; i < n; ++i) square[i * n + i] = 1;
+      importance_.clear();
+    }
     CARAT_TRY(factor_, prepare_feedback(context, kernels_, square, n, wanted));
-    place_ = place, block_ = wanted.block, leaf_ = wanted.leaf;
+    place_ = place, matrix_ = matrix, block_ = wanted.block, leaf_ = wanted.leaf;
     known_ = true;
     return {};
   }
@@ -67,11 +87,12 @@ class StoredGuide final : public Guide {
   const HessianFile& hessians_;
   const std::span<const Encoding* const> targets_;
   const FeedbackOptions options_;
+  const bool allow_unseen_;
   std::unordered_map<std::string, size_t> places_;  ///< by the names of matrices
 
   bool known_ = false;  ///< factor_ and importance_, of:
   size_t place_ = 0;
-  int64_t block_ = 0, leaf_ = 0;
+  int64_t matrix_ = 0, block_ = 0, leaf_ = 0;
   FeedbackFactor factor_;
   std::vector<float> importance_;
   GuideNote note_;
@@ -81,10 +102,10 @@ class StoredGuide final : public Guide {
 
 Result<std::unique_ptr<Guide>> make_stored_guide(const Checkpoint& checkpoint, const HessianFile& hessians,
                                                  std::span<const Encoding* const> targets,
-                                                 const FeedbackOptions& options) {
+                                                 const FeedbackOptions& options, bool allow_unseen) {
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
   return std::unique_ptr<Guide>(
-      std::make_unique<StoredGuide>(checkpoint, *kernels, hessians, targets, options));
+      std::make_unique<StoredGuide>(checkpoint, *kernels, hessians, targets, options, allow_unseen));
 }
 
 }  // namespace carat

@@ -12,9 +12,10 @@
 namespace carat {
 
 /// `checkpoint` in walking order, so that matrices that share an input follow one another; `targets` gives
-/// each tensor's encoding in the output. All three stay where they are as long as the guide is used.
+/// each tensor's encoding in the output. All three stay where they are as long as the guide is used. An
+/// expert that no token reached is a usage error, or rounded with columns that count alike if `allow_unseen`.
 Result<std::unique_ptr<Guide>> make_stored_guide(const Checkpoint& checkpoint, const HessianFile& hessians,
                                                  std::span<const Encoding* const> targets,
-                                                 const FeedbackOptions& options);
+                                                 const FeedbackOptions& options, bool allow_unseen);
 
 }  // namespace carat

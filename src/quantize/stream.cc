@@ -169,8 +169,12 @@ Status Stream::round(Slab& slab, const Rounder& rounder) {
     const int64_t row = slab.first + r, matrix = row / matrix_rows;  // each expert has its own importance
     const int64_t in_matrix = row - matrix * matrix_rows;
     count = std::min({unit, slab.rows - r, matrix_rows - in_matrix, band - in_matrix % band});
+    if (guide_ && rounder.needs_feedback() && in_matrix == 0) {
+      CARAT_TRY(columns_, guide_->matrix(context_, slab.tensor, matrix));
+    }
     ColumnGuide guide = columns_;
-    if (!work_.importance.empty() && !work_.importance[slab.tensor].empty())
+    // A Hessian's diagonal is what its losses are shares of, whatever statistics say.
+    if (!guide.feedback && !work_.importance.empty() && !work_.importance[slab.tensor].empty())
       guide.importance = work_.importance[slab.tensor][matrix];
     if (to.shared_rows != 1) {
       if (in_matrix == 0) {
@@ -230,8 +234,8 @@ Status Stream::check(const Slab& slab) const {
 Status Stream::compute(Slab& slab) {
   const Rounder* rounder = work_.rounders[slab.tensor];
   if (guide_ && slab.first == 0) {
-    const bool wants_feedback = rounder && rounder->needs_feedback();
-    CARAT_TRY(columns_, guide_->begin(context_, slab.tensor, wants_feedback));
+    columns_ = {};
+    CARAT_DO(guide_->begin(context_, slab.tensor));
   }
   if (rounder) {
     CARAT_DO(round(slab, *rounder));

@@ -23,6 +23,7 @@ struct Work {
   const HessianFile* hessians = nullptr;                      ///< the same; one of them or none
   bool guided = false;                                        ///< by Hessians, with this:
   FeedbackOptions feedback;
+  bool allow_unseen = false;  ///< experts that no token of the text reaches are rounded as without any
   std::optional<uint32_t> file_type;  ///< none: the source's stays
 };
 
