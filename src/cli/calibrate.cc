@@ -125,7 +125,7 @@ std::vector<std::string> coverage_notes(const CalibrationStatistics& statistics)
 json::object expert_tokens(const CalibrationStatistics& statistics) {
   json::object out;
   for (const auto& [name, s] : statistics.tensors)
-    if (s.matrices > 1) out[name] = json::value_from(s.counts);
+    if (s.matrices > 1 && name.find("_exps") != std::string::npos) out[name] = json::value_from(s.counts);
   return out;
 }
 

@@ -117,7 +117,7 @@ int64_t layer_attention(ThreadPool& pool, const Model& model, const LayerWeights
   if (kept_only) keep_rows(segments, c.width, x);
   attend(pool, model, w, s, segments, l, kept_only);  // attended: [rows, heads, head_dim]
   laps.attention(s.attend);
-  if (latent) latent_values(pool, model, w, rows, s);  // [rows, heads, value]
+  if (latent) latent_values(pool, model, w, l, rows, s);  // [rows, heads, value]
   return rows;
 }
 

@@ -1,6 +1,8 @@
 // Every family, small and random: the forward pass against its definition, however the tokens are divided.
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "arch/tiny_model.h"
 #include "model/forward.h"
 #include "model/testing/reference_forward.h"
@@ -108,9 +110,9 @@ std::vector<int32_t> tokens_of(int64_t n, int64_t vocabulary) {
 
 /// Logits [n, vocabulary], the tokens given in pieces.
 std::vector<float> run(const Weights& weights, const std::vector<int32_t>& tokens, ActivationScheme scheme,
-                       int threads, int64_t piece) {
+                       int threads, int64_t piece, InputTap* tap = nullptr) {
   const ModelConfig& c = weights.config;
-  const Model model{weights, **default_kernel_table(), scheme};
+  const Model model{weights, **default_kernel_table(), scheme, nullptr, tap};
   ThreadPool pool(threads);
   const auto n = static_cast<int64_t>(tokens.size());
   const KvFormat format{KvEncoding::f16, c.kv_heads, c.head_dim};
@@ -161,6 +163,84 @@ TEST(Families, SameBitsForAnyChunkingAndThreads) {
     EXPECT_EQ(run(weights, tokens, ActivationScheme::float32, 3, 40), all_at_once) << v.name;
     EXPECT_EQ(run(weights, tokens, ActivationScheme::float32, 2, 7), all_at_once) << v.name;
     EXPECT_EQ(run(weights, tokens, ActivationScheme::float32, 1, 1), all_at_once) << v.name;
+  }
+}
+
+/// By layer, input and matrix.
+struct Recorder final : InputTap {
+  void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
+    auto& rows = inputs[{place.layer, place.input, place.matrix}];
+    rows.insert(rows.end(), x, x + tokens * columns);
+  }
+  std::map<std::tuple<int64_t, LinearInput, int64_t>, std::vector<float>> inputs;
+};
+
+/// Row r of a matrix times row t of x.
+double product(const WeightView& w, int64_t r, const std::vector<float>& x, int64_t t) {
+  const auto* row = reinterpret_cast<const float*>(w.data) + r * w.columns;
+  double sum = 0;
+  for (int64_t k = 0; k < w.columns; ++k) sum += double{row[k]} * x[static_cast<size_t>(t * w.columns + k)];
+  return sum;
+}
+
+TEST(Families, TapsSeeWhatEachHeadOfAbsorbedAttentionReads) {
+  constexpr int64_t n = 20;
+  int checked = 0;
+  for (const Variant& v : variants()) {
+    const Weights weights = load(v);
+    const ModelConfig& c = weights.config;
+    if (!c.latent.absorbed) continue;
+    ++checked;
+    Recorder recorder;
+    run(weights, tokens_of(n, c.vocabulary), ActivationScheme::float32, 2, n, &recorder);
+    const LayerWeights& w = weights.layers[0];
+    const LinearInput queries_read =
+        c.latent.query_rank > 0 ? LinearInput::query_latent : LinearInput::attention;
+    const auto& x = recorder.inputs.at({0, queries_read, 0});
+    const auto& out = recorder.inputs.at({0, LinearInput::attention_output, 0});
+    const int64_t query = c.latent.plain + c.rotary_dim;
+    for (int64_t head = 0; head < c.heads; ++head) {
+      const auto& plain = recorder.inputs.at({0, LinearInput::key_heads, head});
+      const auto& mixed = recorder.inputs.at({0, LinearInput::value_heads, head});
+      ASSERT_EQ(std::ssize(plain), n * c.latent.plain);
+      ASSERT_EQ(std::ssize(mixed), n * c.latent.rank);
+      const WeightView values = one_of(w.v_expansion, head, c.heads);
+      for (int64_t t = 0; t < n; ++t) {
+        for (int64_t k = 0; k < c.latent.plain; ++k)
+          EXPECT_NEAR(plain[static_cast<size_t>(t * c.latent.plain + k)],
+                      product(w.q, head * query + k, x, t), 1e-4);
+        for (int64_t k = 0; k < c.latent.value; ++k)
+          EXPECT_NEAR(out[static_cast<size_t>((t * c.heads + head) * c.latent.value + k)],
+                      product(values, k, mixed, t), 1e-4);
+      }
+    }
+  }
+  EXPECT_EQ(checked, 2);
+}
+
+TEST(Families, MatricesOfEveryRoleCanBeExchanged) {
+  for (const Variant& v : variants()) {
+    const Family& family = *find_family(*v.checkpoint.metadata.string_or("general.architecture", ""));
+    Weights weights = load(v);
+    if (weights.config.experts.count == 0) continue;
+    const int64_t last = weights.config.layers - 1;
+    LayerWeights& layer = weights.layers[static_cast<size_t>(last)];
+    for (const LinearInput input : layer_inputs)
+      for (const Role role : reader_roles(input)) {
+        const TensorRule* rule = family.rule(role);
+        const Tensor* t = rule ? v.checkpoint.find(rule->gguf_name(last)) : nullptr;
+        if (!t) continue;
+        const WeightView before = matrix_of(layer, role);
+        EXPECT_EQ(before.rows, t->rows()) << v.name << " " << rule->gguf;
+        const std::vector<float> values = *t->read_all();
+        ASSERT_NE(before.data, nullptr) << v.name << " " << rule->gguf;
+        EXPECT_EQ(std::memcmp(before.data, values.data(), values.size() * sizeof(float)), 0) << rule->gguf;
+        WeightView other = before;
+        other.data = reinterpret_cast<const uint8_t*>(values.data());
+        set_matrix(layer, role, other);
+        EXPECT_EQ(matrix_of(layer, role).data, other.data) << v.name << " " << rule->gguf;
+        set_matrix(layer, role, before);
+      }
   }
 }
 

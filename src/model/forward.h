@@ -39,6 +39,7 @@ struct LatentScratch {
   std::vector<float> latent;        ///< [n, rank] normed
   std::vector<float> expanded;      ///< [n, heads, plain + value]
   std::vector<float> values;        ///< [n, heads, value]
+  std::vector<float> shown;         ///< [n, plain] or [n, rank] of one head, for a tap
 };
 
 /// Work space, grown as needed and reused; n = tokens of the call, those of all segments one after another.

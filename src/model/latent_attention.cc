@@ -22,6 +22,21 @@ void pad(const float* from, int64_t count, int64_t n, float* to) {
   std::fill(to + count, to + n, 0.0f);
 }
 
+/// Shows the tap, where there is one, `columns` numbers of each head in x[n, heads, stride].
+void show_heads(ThreadPool& pool, const Model& model, int64_t layer, LinearInput input, const float* x,
+                int64_t n, int64_t stride, int64_t columns, LatentScratch& s) {
+  if (!model.tap) return;
+  const int64_t heads = model.weights.config.heads;
+  at_least(s.shown, n * columns);
+  for (int64_t head = 0; head < heads; ++head) {
+    over_tokens(pool, n, columns, [&](int64_t first, int64_t count) {
+      for (int64_t t = first; t < first + count; ++t)
+        copy(x + (t * heads + head) * stride, columns, s.shown.data() + t * columns);
+    });
+    model.tap->input({layer, input, head}, s.shown.data(), n, columns);
+  }
+}
+
 }  // namespace
 
 void latent_projections(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t l, int64_t n,
@@ -73,6 +88,7 @@ void latent_projections(ThreadPool& pool, const Model& model, const LayerWeights
   laps.mark("norm, rope");
 
   if (m.absorbed) {
+    show_heads(pool, model, l, LinearInput::key_heads, x.queries.data(), n, query, m.plain, x);
     for (int64_t head = 0; head < c.heads; ++head) {
       const MatmulTarget key[] = {
           {one_of(w.k_expansion, head, c.heads), s.q.data() + head * c.head_dim, q_width}};
@@ -110,7 +126,7 @@ void latent_projections(ThreadPool& pool, const Model& model, const LayerWeights
   laps.mark("arrange");
 }
 
-void latent_values(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t rows,
+void latent_values(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t l, int64_t rows,
                    ForwardScratch& s) {
   const ModelConfig& c = model.weights.config;
   const LatentConfig& m = c.latent;
@@ -119,6 +135,8 @@ void latent_values(ThreadPool& pool, const Model& model, const LayerWeights& w, 
   at_least(out, static_cast<int64_t>(s.attended.size()));
   Laps laps(model.profile);
   if (m.absorbed) {
+    show_heads(pool, model, l, LinearInput::value_heads, s.attended.data(), rows, c.head_dim, m.rank,
+               s.latent);
     for (int64_t head = 0; head < c.heads; ++head) {
       const MatmulTarget value[] = {
           {one_of(w.v_expansion, head, c.heads), out.data() + head * m.value, c.heads * m.value}};

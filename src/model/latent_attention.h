@@ -16,7 +16,7 @@ namespace carat {
 void latent_projections(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t n,
                         const float* h, ForwardScratch& scratch);
 /// scratch.attended[rows, heads, head_dim] becomes [rows, heads, value].
-void latent_values(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t rows,
+void latent_values(ThreadPool& pool, const Model& model, const LayerWeights& w, int64_t layer, int64_t rows,
                    ForwardScratch& scratch);
 
 }  // namespace carat

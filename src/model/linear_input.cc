@@ -20,6 +20,10 @@ std::string_view linear_input_name(LinearInput input) {
       return "query_latent";
     case LinearInput::latent:
       return "latent";
+    case LinearInput::key_heads:
+      return "key_heads";
+    case LinearInput::value_heads:
+      return "value_heads";
     case LinearInput::output:
       return "output";
   }
@@ -31,6 +35,8 @@ std::span<const Role> reader_roles(LinearInput input) {
                                        Role::query_key_value, Role::query_latent, Role::key_value_latent};
   static constexpr Role query_latent[] = {Role::query_expansion};
   static constexpr Role latent[] = {Role::key_value_expansion};
+  static constexpr Role key_heads[] = {Role::key_expansion};
+  static constexpr Role value_heads[] = {Role::value_expansion};
   static constexpr Role attention_output[] = {Role::attention_output};
   static constexpr Role feed_forward[] = {Role::gate, Role::up, Role::gate_up, Role::shared_gate,
                                           Role::shared_up};
@@ -55,10 +61,19 @@ std::span<const Role> reader_roles(LinearInput input) {
       return query_latent;
     case LinearInput::latent:
       return latent;
+    case LinearInput::key_heads:
+      return key_heads;
+    case LinearInput::value_heads:
+      return value_heads;
     case LinearInput::output:
       return output;
   }
   return {};
+}
+
+int64_t input_matrices(const ModelConfig& config, LinearInput input) {
+  if (per_expert(input)) return config.experts.count;
+  return per_head(input) ? config.heads : 1;
 }
 
 std::vector<std::string> reader_names(const ModelConfig& config, LinearInput input, int64_t layer) {
@@ -75,7 +90,8 @@ std::vector<std::string> reader_names(const ModelConfig& config, LinearInput inp
 int64_t input_columns(const ModelConfig& config, LinearInput input, int64_t layer) {
   if (input == LinearInput::attention_output) return config.mixed_width();
   if (input == LinearInput::query_latent) return config.latent.query_rank;
-  if (input == LinearInput::latent) return config.latent.rank;
+  if (input == LinearInput::latent || input == LinearInput::value_heads) return config.latent.rank;
+  if (input == LinearInput::key_heads) return config.latent.plain;
   if (input == LinearInput::experts_down) return config.experts.feed_forward;
   if (input != LinearInput::down) return config.width;
   return config.is_mixture(layer) ? config.experts.shared_feed_forward : config.feed_forward;

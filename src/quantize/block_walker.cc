@@ -13,25 +13,26 @@
 #include "model/latent_attention.h"
 #include "model/rows.h"
 #include "quantize/expert_feedback.h"
+#include "quantize/hessian_tap.h"
 #include "quantize/layer_roles.h"
-#include "stats/gram.h"
 #include "stats/sequence_passes.h"
 
 namespace carat {
 namespace {
 
 /// The steps of a layer, by what its matrices read, in this order. Not every layer has all.
-constexpr LinearInput walk_steps[] = {
-    LinearInput::attention,    LinearInput::query_latent, LinearInput::latent,  LinearInput::attention_output,
-    LinearInput::feed_forward, LinearInput::down,         LinearInput::experts, LinearInput::experts_down};
+constexpr LinearInput walk_steps[] = {LinearInput::attention,    LinearInput::query_latent,
+                                      LinearInput::latent,       LinearInput::key_heads,
+                                      LinearInput::value_heads,  LinearInput::attention_output,
+                                      LinearInput::feed_forward, LinearInput::down,
+                                      LinearInput::experts,      LinearInput::experts_down};
 constexpr int64_t kSteps = std::ssize(walk_steps);
 
 /// Where a tensor stands in a walk.
 struct WalkPlace {
   int64_t layer = -1;  ///< c.layers for the output
   Role role{};
-  std::optional<LinearInput> step;  ///< of the matrices
-  bool measured = false;            ///< there are Hessians of what it reads
+  std::optional<LinearInput> step;  ///< of the matrices: what they read
 };
 
 int64_t step_of(LinearInput input) {
@@ -43,12 +44,9 @@ int64_t stage_of(const WalkPlace& place) { return place.layer * kSteps + step_of
 
 WalkPlace place_in(int64_t layer, Role role) {
   for (const LinearInput input : layer_inputs)
-    if (std::ranges::count(reader_roles(input), role)) return {layer, role, input, true};
-  if (role == Role::output) return {layer, role, LinearInput::output, true};
-  // Heads' own products on the way into attention and out of it: of what they read nothing is shown.
-  if (role == Role::key_expansion || role == Role::value_expansion)
-    return {layer, role, LinearInput::latent, false};
-  return {layer, role, {}, false};
+    if (std::ranges::count(reader_roles(input), role)) return {layer, role, input};
+  if (role == Role::output) return {layer, role, LinearInput::output};
+  return {layer, role, {}};
 }
 
 std::unordered_map<std::string, WalkPlace> places(const ModelConfig& c) {
@@ -92,7 +90,7 @@ Result<std::vector<bool>> walked_tensors(const Checkpoint& checkpoint) {
   std::vector<bool> out;
   for (const Tensor& t : checkpoint.tensors) {
     const auto at = known.find(t.name);
-    out.push_back(at != known.end() && at->second.measured);
+    out.push_back(at != known.end() && at->second.step);
   }
   return out;
 }
@@ -129,10 +127,11 @@ class BlockWalker final : public Guide {
 
   Result<ColumnGuide> matrix(const Context& context, size_t tensor, int64_t matrix) override {
     const WalkPlace* place = place_of(tensor);
-    if (!place || !place->measured)
-      return error(Code::internal, "{} is to get feedback, and nothing is measured of what it reads",
+    if (!place || !place->step)
+      return error(Code::internal, "{} is to get feedback, and nothing is known of what it reads",
                    checkpoint_.tensors[tensor].name);
     auto guide = per_expert(*place->step) ? guide_of_expert(context, *place, tensor, matrix)
+                 : per_head(*place->step) ? guide_of_head(context, *place, tensor, matrix)
                                           : guide_of_input(context, *place, tensor);
     if (!guide) return std::move(guide).error().within(checkpoint_.tensors[tensor].name);
     return guide;
@@ -191,7 +190,7 @@ class BlockWalker final : public Guide {
   static bool is_matrix(const WalkPlace& place) { return place.step && place.role != Role::output; }
   /// Many matrices in one tensor: experts', or heads' that attention takes up.
   static bool is_stacked(const WalkPlace& place) {
-    return place.step && (per_expert(*place.step) || !place.measured);
+    return place.step && (per_expert(*place.step) || per_head(*place.step));
   }
 
   const WalkPlace* place_of(size_t tensor) const {
@@ -253,7 +252,7 @@ class BlockWalker final : public Guide {
     const int64_t l = stage_ / kSteps;
     const bool mixture = config().is_mixture(l);
     switch (walk_steps[stage_ % kSteps]) {
-      case LinearInput::latent:
+      case LinearInput::value_heads:
         return attend(context, l);
       case LinearInput::attention_output:
         // Where the feed-forward is parallel, x waits for it.
@@ -325,6 +324,8 @@ class BlockWalker final : public Guide {
         else
           layer_gated(context.pool, model(), layer_, place.layer, pass.rows, x, scratch_);
         return scratch_.gate.data();
+      case LinearInput::key_heads:
+      case LinearInput::value_heads:
       case LinearInput::experts:
       case LinearInput::experts_down:
       case LinearInput::output:
@@ -360,15 +361,42 @@ class BlockWalker final : public Guide {
     return ColumnGuide{m->diagonal, &m->factor};
   }
 
+  Result<ColumnGuide> guide_of_head(const Context& context, const WalkPlace& place, size_t tensor,
+                                    int64_t head) {
+    const int64_t columns = input_columns(config(), *place.step, place.layer);
+    if (heads_stage_ != stage_of(place)) CARAT_DO(measure_heads(context, place));
+    heads_stage_ = stage_of(place);
+    std::vector<float> hessian = std::exchange(heads_[static_cast<size_t>(head)], {});
+    mirror_gram(context.pool, hessian.data(), columns);
+    head_importance_ = diagonal_of(hessian, columns);
+    CARAT_TRY(head_factor_, prepare_feedback(context, kernels_, hessian, columns,
+                                             feedback_for(options_, *targets_[tensor])));
+    open_.tokens = open_.least_tokens = text_.tokens();
+    open_.damping = std::max(open_.damping, head_factor_.damping);
+    return ColumnGuide{head_importance_, &head_factor_};
+  }
+
+  /// Hessians of what each head's matrix reads, those of all heads in one pass: they are small.
+  Status measure_heads(const Context& context, const WalkPlace& place) {
+    HessianTap tap(context.pool, kernels_, activations_, config());
+    const Model shown{outer_, kernels_, activations_, nullptr, &tap};
+    CARAT_DO(each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
+      if (*place.step == LinearInput::value_heads)
+        layer_attention(context.pool, shown, layer_, place.layer, pass.segments, false, x, scratch_);
+      else
+        latent_projections(context.pool, shown, layer_, place.layer, pass.rows,
+                           normed(context.pool, shown, layer_.attention_norm, pass.rows, x, scratch_),
+                           scratch_);
+    }));
+    heads_ = std::move(tap.hessians[static_cast<size_t>(*place.step)]);
+    return {};
+  }
+
   /// Hessian, importance and factor of the present input, for a matrix that becomes `target`.
   Status learn_input(const Context& context, const WalkPlace& place, const Encoding& target) {
     const int64_t columns = input_columns(config(), *place.step, place.layer);
     const int64_t stage = stage_of(place);
-    FeedbackOptions wanted = options_;
-    if (wanted.order == ColumnOrder::grouped) {
-      wanted.block = target.block;
-      wanted.leaf = target.leaf;
-    }
+    const FeedbackOptions wanted = feedback_for(options_, target);
     const bool measured = measured_stage_ == stage;
     if (measured && factor_block_ == wanted.block && factor_leaf_ == wanted.leaf) return {};
     if (!measured) CARAT_DO(measure_input(context, place, columns));
@@ -389,9 +417,7 @@ class BlockWalker final : public Guide {
       return {};
     }));
     mirror_gram(context.pool, hessian_.data(), columns);
-    importance_.resize(static_cast<size_t>(columns));
-    for (int64_t k = 0; k < columns; ++k)
-      importance_[static_cast<size_t>(k)] = hessian_[static_cast<size_t>(k * columns + k)];
+    importance_ = diagonal_of(hessian_, columns);
     return {};
   }
 
@@ -417,6 +443,11 @@ class BlockWalker final : public Guide {
   std::vector<float> x_, attended_;
   std::optional<SequencePasses> passes_;
   ForwardScratch scratch_;
+
+  int64_t heads_stage_ = -1;               // of heads_
+  std::vector<std::vector<float>> heads_;  // Hessians by head, lower triangles, until each is used
+  std::vector<float> head_importance_;
+  FeedbackFactor head_factor_;
 
   int64_t measured_stage_ = -1;  // of hessian_ and importance_
   std::vector<float> hessian_;

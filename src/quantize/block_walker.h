@@ -10,6 +10,11 @@
 //   down                   Hessian of silu(gate) * up                        x += down(...)
 //   output                 Hessian of the final norm(x)
 //
+// Latent attention has more inputs on the way: the latent vectors and, where it is absorbed, what each head's
+// own matrices read, which have a Hessian for each head. A mixture has its shared experts' gate, up and down,
+// then all experts' gate and up, then their down, each with the Hessian of the tokens that its expert gets
+// (expert_feedback.h), and x moves on after those.
+//
 // Each step runs the weights as they are by then, rounded ones decoded to float, with activations
 // in bf16 or float; experts stay as they are stored, which in float would be many times a dense layer.
 // A resume needs no other state than the rounded tensors themselves: they are read back, and x moves through

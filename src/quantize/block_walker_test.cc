@@ -129,8 +129,7 @@ TEST(BlockWalker, matrices_are_guided_and_say_so) {
 /// Whether there are Hessians of what it reads, and it is quantized at all.
 bool has_feedback(const TensorReport& t) {
   const auto is = [&](std::string_view part) { return t.name.find(part) != std::string::npos; };
-  return t.shape.size() >= 2 && t.name.ends_with(".weight") && !is("_embd") && !is("ffn_gate_inp") &&
-         !is("attn_k_b") && !is("attn_v_b");
+  return t.shape.size() >= 2 && t.name.ends_with(".weight") && !is("_embd") && !is("ffn_gate_inp");
 }
 
 TEST(BlockWalker, every_family_is_walked) {

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <numeric>
 
-#include "stats/gram.h"
+#include "quantize/hessian_tap.h"
 
 namespace carat {
 namespace {
@@ -55,11 +55,7 @@ std::span<const int32_t> ExpertFeedback::tokens_of(int64_t expert) const {
 Result<const ExpertFeedback::Matrix*> ExpertFeedback::matrix(const Context& context, const Model& model,
                                                              const LayerWeights& w, LinearInput input,
                                                              int64_t expert, const Encoding& target) {
-  FeedbackOptions wanted = options_;
-  if (wanted.order == ColumnOrder::grouped) {
-    wanted.block = target.block;
-    wanted.leaf = target.leaf;
-  }
+  const FeedbackOptions wanted = feedback_for(options_, target);
   const bool shared = input == LinearInput::experts;
   if (const auto known = kept_.find(expert); shared && known != kept_.end()) {
     if (is_for(known->second.factor, wanted)) return &known->second;
@@ -72,8 +68,7 @@ Result<const ExpertFeedback::Matrix*> ExpertFeedback::matrix(const Context& cont
   hessian_.assign(static_cast<size_t>(columns * columns), 0.0f);
   if (last_.tokens > 0) {
     CARAT_DO(measure(context, model, w, input, expert, columns));
-    for (int64_t k = 0; k < columns; ++k)
-      last_.diagonal.push_back(hessian_[static_cast<size_t>(k * columns + k)]);
+    last_.diagonal = diagonal_of(hessian_, columns);
   } else {
     for (int64_t k = 0; k < columns; ++k) hessian_[static_cast<size_t>(k * columns + k)] = 1;
   }

@@ -5,14 +5,12 @@ namespace carat {
 std::map<std::string, MatrixPlace> matrix_places(const ModelConfig& config) {
   const Family& family = *find_family(config.architecture);
   std::map<std::string, MatrixPlace> places;
-  const auto add = [&](Role role, std::optional<LinearInput> input) {
-    const TensorRule* rule = family.rule(role);
-    for (int64_t l = 0; rule && l < config.layers; ++l)
-      if (may_have(config, *rule, l)) places[rule->gguf_name(l)] = {l, role, input};
-  };
   for (const LinearInput input : layer_inputs)
-    for (const Role role : reader_roles(input)) add(role, input);
-  for (const Role role : {Role::key_expansion, Role::value_expansion}) add(role, {});
+    for (const Role role : reader_roles(input)) {
+      const TensorRule* rule = family.rule(role);
+      for (int64_t l = 0; rule && l < config.layers; ++l)
+        if (may_have(config, *rule, l)) places[rule->gguf_name(l)] = {l, role, input};
+    }
   places[family.rule(Role::token_embedding)->gguf_name(0)] = {0, Role::token_embedding, LinearInput::output};
   if (!config.tied_embeddings)
     places[family.rule(Role::output)->gguf_name(0)] = {0, Role::output, LinearInput::output};

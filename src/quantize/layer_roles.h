@@ -2,7 +2,6 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
 
 #include "arch/family.h"
@@ -15,9 +14,7 @@ namespace carat {
 struct MatrixPlace {
   int64_t layer = 0;  ///< 0 for embedding and output
   Role role{};
-  /// What it reads; an untied embedding reads nothing, and says `output`. None where nothing is shown of it:
-  /// heads' own products around attention.
-  std::optional<LinearInput> input = {};
+  LinearInput input{};  ///< what it reads; an untied embedding reads nothing, and says `output`
 };
 /// All of them, by GGUF name.
 std::map<std::string, MatrixPlace> matrix_places(const ModelConfig& config);

@@ -201,7 +201,6 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
   work.file_type = options.recipe.file_type;
   for (const EncodingRule& r : options.recipe.rules) work.rules.push_back(format_tensor_rule(r));
   work.method = "copy";
-  std::vector<std::string_view> unmeasured;
   for (size_t i = 0; i < choices.size(); ++i) {
     const Tensor& source = checkpoint.tensors[i];
     const TensorChoice& choice = choices[i];
@@ -216,7 +215,6 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
       // What no Hessian is known of, such as an embedding, gets the default method.
       CARAT_TRY(rounder, rounder_for(walked[i] ? method : &default_rounder(), t));
       t.method = rounder->name();
-      if (!walked[i] && !t.to->is_float && source.shape.size() == 3) unmeasured.push_back(source.name);
       if (work.method == "copy" || !t.to->is_float) work.method = t.method;
     }
     if (choice.wanted)
@@ -226,10 +224,6 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
     work.plan.tensors.push_back(std::move(t));
     work.rounders.push_back(rounder);
   }
-  if (!unmeasured.empty())
-    work.plan.notes.push_back(
-        fmt::format("no Hessians are measured of what these read, which get {} instead: {}",
-                    default_rounder().name(), fmt::join(unmeasured, ", ")));
   CARAT_DO(check_importance(options, work));
   CARAT_DO(check_order(work));
   std::vector<const Encoding*> rounded;

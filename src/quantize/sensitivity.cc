@@ -7,10 +7,10 @@
 #include "kernels/kernel_table.h"
 #include "kernels/search_table.h"
 #include "quantize/expert_feedback.h"
+#include "quantize/hessian_tap.h"
 #include "quantize/hidden_states.h"
 #include "quantize/importance.h"
 #include "quantize/layer_roles.h"
-#include "stats/gram.h"
 
 namespace carat {
 namespace {
@@ -25,26 +25,7 @@ constexpr int64_t kSampledMatrices = 8;
 
 constexpr size_t kInputs = static_cast<size_t>(LinearInput::output) + 1;
 
-/// Adds up the Hessians of a layer's inputs, but for those of single experts (expert_feedback.h).
-class HessianTap final : public InputTap {
- public:
-  HessianTap(ThreadPool& pool, const KernelTable& kernels, ActivationScheme scheme)
-      : pool_(pool), kernels_(kernels), scheme_(scheme) {}
-  void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
-    if (per_expert(place.input)) return;
-    std::vector<float>& h = hessians[static_cast<size_t>(place.input)];
-    h.resize(static_cast<size_t>(columns * columns));
-    accumulate_gram(pool_, kernels_, scheme_, x, tokens, columns, h.data());
-  }
-  std::vector<float> hessians[kInputs];
-
- private:
-  ThreadPool& pool_;
-  const KernelTable& kernels_;
-  const ActivationScheme scheme_;
-};
-
-/// What matrices read, [tokens, columns], by matrix: one, or one per expert.
+/// What matrices read, [tokens, columns], by matrix: one, or one per expert or head.
 using Reads = std::vector<std::vector<float>>;
 
 /// Keeps a layer's inputs.
@@ -52,11 +33,10 @@ class InputsTap final : public InputTap {
  public:
   explicit InputsTap(const ModelConfig& config) {
     for (const LinearInput input : layer_inputs)
-      inputs[static_cast<size_t>(input)].resize(per_expert(input) ? static_cast<size_t>(config.experts.count)
-                                                                  : 1);
+      inputs[static_cast<size_t>(input)].resize(static_cast<size_t>(input_matrices(config, input)));
   }
   void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
-    std::vector<float>& kept = inputs[static_cast<size_t>(place.input)][static_cast<size_t>(place.expert)];
+    std::vector<float>& kept = inputs[static_cast<size_t>(place.input)][static_cast<size_t>(place.matrix)];
     kept.insert(kept.end(), x, x + tokens * columns);
   }
   Reads inputs[kInputs];
@@ -75,8 +55,14 @@ double sum_of_squares(std::span<const float> x) {
 
 /// What is known of one input of a layer while what reads it is tried.
 struct Inputs {
-  const std::vector<float>* hessian = nullptr;  ///< of the rounding text; null: none, or one per expert
-  const Reads* probing = nullptr;               ///< null: of what is read nothing is known
+  /// Of the rounding text, by matrix, lower triangles; not of experts. Null: there is no such text.
+  const std::vector<std::vector<float>>* hessians = nullptr;
+  const Reads* probing = nullptr;
+};
+
+struct MatrixFeedback {
+  std::vector<float> diagonal;
+  FeedbackFactor factor;
 };
 
 /// How one of a tensor's matrices is to be rounded.
@@ -171,7 +157,7 @@ class Measurement {
   Status layer(int64_t l, std::span<const SensitivityTask* const> tasks) {
     const bool feedback =
         rounding_ && std::ranges::any_of(tasks, [](auto* t) { return t->rounder->needs_feedback(); });
-    HessianTap hessians(context_.pool, kernels_, options_.activations);
+    HessianTap hessians(context_.pool, kernels_, options_.activations, config());
     const bool mixture = feedback && config().is_mixture(l);
     if (mixture) before_experts_.resize(h_.size());
     if (rounding_)
@@ -187,14 +173,13 @@ class Measurement {
       const auto i = static_cast<size_t>(input);
       CARAT_DO(measure(tasks, input, {feedback ? &hessians.hessians[i] : nullptr, &inputs.inputs[i]}));
     }
-    CARAT_DO(measure(tasks, {}, {}));
     x_ = std::move(next);
     return {};
   }
 
   Status outer_matrices(std::span<const SensitivityTask* const> tasks) {
     if (tasks.empty()) return {};
-    HessianTap hessians(context_.pool, kernels_, options_.activations);
+    HessianTap hessians(context_.pool, kernels_, options_.activations, config());
     const bool feedback =
         rounding_ && std::ranges::any_of(tasks, [](auto* t) { return t->rounder->needs_feedback(); });
     if (feedback) {
@@ -208,39 +193,41 @@ class Measurement {
         {feedback ? &hessians.hessians[static_cast<size_t>(LinearInput::output)] : nullptr, &read});
   }
 
+  Result<MatrixFeedback> feedback_of(std::vector<float> hessian, int64_t columns) {
+    MatrixFeedback out;
+    mirror_gram(context_.pool, hessian.data(), columns);
+    out.diagonal = diagonal_of(hessian, columns);
+    CARAT_TRY(out.factor, prepare_feedback(context_, kernels_, hessian, columns, options_.feedback));
+    return out;
+  }
+
   /// Those of the tasks that read this input.
-  Status measure(std::span<const SensitivityTask* const> tasks, std::optional<LinearInput> input,
-                 const Inputs& inputs) {
-    std::optional<FeedbackFactor> factor;
-    std::vector<float> diagonal;
+  Status measure(std::span<const SensitivityTask* const> tasks, LinearInput input, const Inputs& inputs) {
+    std::map<int64_t, MatrixFeedback> made;  // what reads the same shares it
     for (const SensitivityTask* task : tasks) {
       const MatrixPlace& place = place_.at(task);
       if (place.input != input) continue;
       const Tensor& tensor = checkpoint_.tensors[task->tensor];
-      const bool of_experts = input && per_expert(*input);
-      const bool feedback = task->rounder->needs_feedback() && inputs.hessian;
-      if (feedback && !of_experts && !factor) {
-        std::vector<float> hessian = *inputs.hessian;
-        mirror_gram(context_.pool, hessian.data(), tensor.columns());
-        for (int64_t k = 0; k < tensor.columns(); ++k)
-          diagonal.push_back(hessian[static_cast<size_t>(k * tensor.columns() + k)]);
-        auto prepared = prepare_feedback(context_, kernels_, hessian, tensor.columns(), options_.feedback);
-        if (!prepared) return std::move(prepared).error().within(tensor.name);
-        factor = *std::move(prepared);
-      }
+      const bool feedback =
+          task->rounder->needs_feedback() && inputs.hessians &&
+          !std::ranges::all_of(task->encodings, [](const Encoding* e) { return e->is_float; });
       TensorImportance importance;
       if (options_.importance) {
         CARAT_TRY(importance, importance_of(checkpoint_, tensor, *options_.importance));
       }
       const GuideOf guide_of = [&](int64_t matrix) -> Result<ColumnGuide> {
         ColumnGuide guide;
-        if (feedback && of_experts) {
+        if (feedback && per_expert(input)) {
           CARAT_TRY(const ExpertFeedback::Matrix* m,
-                    experts_.matrix(context_, rounding_model(nullptr), weights_of(place.layer), *input,
-                                    matrix, *task->encodings.front()));
+                    experts_.matrix(context_, rounding_model(nullptr), weights_of(place.layer), input, matrix,
+                                    *task->encodings.front()));
           guide = {m->diagonal, &m->factor};
         } else if (feedback) {
-          guide = {diagonal, &*factor};
+          if (!made.contains(matrix)) {
+            CARAT_TRY(made[matrix],
+                      feedback_of((*inputs.hessians)[static_cast<size_t>(matrix)], tensor.columns()));
+          }
+          guide = {made[matrix].diagonal, &made[matrix].factor};
         }
         if (!importance.empty()) guide.importance = importance[static_cast<size_t>(matrix)];
         return guide;

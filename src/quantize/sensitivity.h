@@ -16,8 +16,9 @@
 // Memory: the source's weights where they are not mapped; hidden states of both texts; the probing text's
 // logits (at most kProbeLogitBytes); one layer's Hessians and one factor. In a mixture of experts, whose
 // tensors are each one tensor to the budget, besides: the rounding text's states before the experts, what the
-// probing text hands to them and what expert_feedback.h says. An expert that the rounding text does not reach
-// is rounded with columns that count alike: the whole text, which the file is made with, may reach it.
+// probing text hands to them (and to single heads, where attention is absorbed) and what expert_feedback.h
+// says. An expert that the rounding text does not reach is rounded with columns that count alike: the whole
+// text, which the file is made with, may reach it.
 //
 // Rejected: derivatives (there is no backward pass to take them from, and the divergence at 3 bits is far
 // from infinitesimal); changing several tensors at once and solving for each (the noise of all for the signal

@@ -55,11 +55,11 @@ class Sums final : public InputTap {
     const auto key = std::pair(place.layer, place.input);
     auto& s = squares[key];
     counts[key].resize(per_expert(place.input) ? experts_ : 1);
-    counts[key][place.expert] += static_cast<double>(tokens);
+    counts[key][place.matrix] += static_cast<double>(tokens);
     s.resize(counts[key].size() * columns);
     for (int64_t t = 0; t < tokens; ++t)
       for (int64_t c = 0; c < columns; ++c)
-        s[place.expert * columns + c] += double{x[t * columns + c]} * x[t * columns + c];
+        s[place.matrix * columns + c] += double{x[t * columns + c]} * x[t * columns + c];
   }
   std::map<std::pair<int64_t, LinearInput>, std::vector<double>> squares, counts;
 

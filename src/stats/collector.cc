@@ -38,7 +38,7 @@ void append_numbers(const std::vector<T>& values, std::string& out) {
 void StatisticsCollector::input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) {
   Sums& s = inputs_[{place.layer, place.input}];
   if (s.columns == 0) {
-    const int64_t matrices = matrices_of(place.input);
+    const int64_t matrices = input_matrices(config_, place.input);
     s.columns = columns;
     s.counts.assign(matrices, 0);
     s.sum.assign(matrices * columns, 0);
@@ -46,10 +46,10 @@ void StatisticsCollector::input(const InputPlace& place, const float* x, int64_t
     s.minimum.assign(matrices * columns, std::numeric_limits<float>::infinity());
     s.maximum.assign(matrices * columns, -std::numeric_limits<float>::infinity());
   }
-  s.counts[place.expert] += static_cast<double>(tokens);
+  s.counts[place.matrix] += static_cast<double>(tokens);
   pool_.parallel_for(ceil_div(columns, kColumns), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t block = begin; block < end; ++block) {
-      const int64_t c = block * kColumns, at = place.expert * columns + c;
+      const int64_t c = block * kColumns, at = place.matrix * columns + c;
       double* const sum = s.sum.data() + at;
       double* const squares = s.sum_squares.data() + at;
       float* const minimum = s.minimum.data() + at;
@@ -118,7 +118,7 @@ Status StatisticsCollector::restore(Bytes bytes) {
     const Key key{static_cast<int64_t>(head[0]), static_cast<LinearInput>(static_cast<int>(head[1]))};
     Sums s;
     s.columns = input_columns(config_, key.second, key.first);
-    const auto matrices = static_cast<size_t>(matrices_of(key.second));
+    const auto matrices = static_cast<size_t>(input_matrices(config_, key.second));
     const size_t n = matrices * static_cast<size_t>(s.columns);
     if (!take(s.counts, matrices) || !take(s.sum, n) || !take(s.sum_squares, n) || !take(s.minimum, n) ||
         !take(s.maximum, n))

@@ -39,8 +39,6 @@ class StatisticsCollector final : public InputTap {
     std::vector<double> sum, sum_squares;  ///< [matrices, columns]
     std::vector<float> minimum, maximum;
   };
-  int64_t matrices_of(LinearInput input) const { return per_expert(input) ? config_.experts.count : 1; }
-
   ThreadPool& pool_;
   const ModelConfig& config_;
   std::map<Key, Sums> inputs_;
