@@ -149,6 +149,7 @@ json::object report_json(const QuantizeReport& report, const std::string& out) {
       if (t.shape.size() == 3) {
         tensor["calibration_tokens_least"] = t.guide.least_tokens;
         tensor["experts_unseen"] = t.guide.unseen;
+        tensor["shrink"] = t.guide.shrink;
       }
       tensor["damping"] = t.guide.damping;
       tensor["relative_loss"] = t.guide.relative_loss;

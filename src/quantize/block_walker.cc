@@ -338,6 +338,7 @@ class BlockWalker final : public Guide {
   Result<ColumnGuide> guide_of_input(const Context& context, const WalkPlace& place, size_t tensor) {
     CARAT_DO(learn_input(context, place, *targets_[tensor]));
     open_.tokens = open_.least_tokens = text_.tokens();
+    open_.shrink = options_.shrink;
     open_.damping = factor_.damping;
     return ColumnGuide{importance_, &factor_};
   }
@@ -357,6 +358,7 @@ class BlockWalker final : public Guide {
     open_.least_tokens = expert == 0 ? m->tokens : std::min(open_.least_tokens, m->tokens);
     open_.tokens = std::max(open_.tokens, m->tokens);
     open_.unseen += m->tokens == 0;
+    open_.shrink = std::max(open_.shrink, m->shrink);
     open_.damping = std::max(open_.damping, m->factor.damping);
     return ColumnGuide{m->diagonal, &m->factor};
   }
@@ -372,6 +374,7 @@ class BlockWalker final : public Guide {
     CARAT_TRY(head_factor_, prepare_feedback(context, kernels_, hessian, columns,
                                              feedback_for(options_, *targets_[tensor])));
     open_.tokens = open_.least_tokens = text_.tokens();
+    open_.shrink = options_.shrink;
     open_.damping = std::max(open_.damping, head_factor_.damping);
     return ColumnGuide{head_importance_, &head_factor_};
   }

@@ -20,6 +20,29 @@ bool is_for(const FeedbackFactor& factor, const FeedbackOptions& options) {
 
 }  // namespace
 
+double noise_share(ThreadPool& pool, std::span<const float> hessian, int64_t columns, int64_t tokens) {
+  const auto at = [&](int64_t r, int64_t c) {
+    return static_cast<double>(hessian[static_cast<size_t>(r * columns + c)]);
+  };
+  std::vector<double> inverse(static_cast<size_t>(columns)), squares(inverse);
+  double live = 0, sum = 0;
+  for (int64_t k = 0; k < columns; ++k) {
+    if (!(at(k, k) > 0)) continue;
+    inverse[static_cast<size_t>(k)] = 1 / at(k, k);
+    live += 1;
+  }
+  pool.parallel_for(columns, 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t c = 0; c < columns; ++c)
+        if (c != r)
+          squares[static_cast<size_t>(r)] +=
+              at(r, c) * at(r, c) * inverse[static_cast<size_t>(r)] * inverse[static_cast<size_t>(c)];
+  });
+  for (const double s : squares) sum += s;
+  const double chance = live * (live - 1) / static_cast<double>(tokens);
+  return chance < sum ? chance / sum : 1;
+}
+
 Status ExpertFeedback::enter(const Context& context, const Model& model, const LayerWeights& w, int64_t layer,
                              std::span<const float> x) {
   const ModelConfig& c = model.weights.config;
@@ -55,7 +78,7 @@ std::span<const int32_t> ExpertFeedback::tokens_of(int64_t expert) const {
 Result<const ExpertFeedback::Matrix*> ExpertFeedback::matrix(const Context& context, const Model& model,
                                                              const LayerWeights& w, LinearInput input,
                                                              int64_t expert, const Encoding& target) {
-  const FeedbackOptions wanted = feedback_for(options_, target);
+  FeedbackOptions wanted = feedback_for(options_, target);
   const bool shared = input == LinearInput::experts;
   if (const auto known = kept_.find(expert); shared && known != kept_.end()) {
     if (is_for(known->second.factor, wanted)) return &known->second;
@@ -69,9 +92,11 @@ Result<const ExpertFeedback::Matrix*> ExpertFeedback::matrix(const Context& cont
   if (last_.tokens > 0) {
     CARAT_DO(measure(context, model, w, input, expert, columns));
     last_.diagonal = diagonal_of(hessian_, columns);
+    wanted.shrink = std::max(wanted.shrink, noise_share(context.pool, hessian_, columns, last_.tokens));
   } else {
     for (int64_t k = 0; k < columns; ++k) hessian_[static_cast<size_t>(k * columns + k)] = 1;
   }
+  last_.shrink = wanted.shrink;
   CARAT_TRY(last_.factor, prepare_feedback(context, kernels_, hessian_, columns, wanted));
   hessian_ = {};
   if (const uint64_t size = bytes_of(last_); shared && kept_size_ + size <= kept_bytes_) {

@@ -10,6 +10,10 @@
 // factored), and what down reads kept for all tokens (larger than the stream by experts used * feed-forward /
 // width).
 //
+// An expert may get fewer tokens than its matrices have columns. What a Hessian then says of pairs of columns
+// is mostly chance, which feedback would follow to a greater loss than without any; so it is drawn to its
+// diagonal by noise_share() where that is more than the options ask for.
+//
 // Memory: 8 bytes per token and expert used; one Hessian and what factoring it takes (hessian.h); kGramTokens
 // rows through one expert; kept factors.
 #pragma once
@@ -26,6 +30,13 @@ namespace carat {
 
 /// Bytes of factors that are kept between two tensors that read the same.
 inline constexpr uint64_t kKeptFactorBytes = uint64_t{1} << 30;
+
+/// The share of what a Hessian says of pairs of columns that as many tokens say of columns that have nothing
+/// to do with each other: p (p - 1) / tokens over the sum of its squared correlations, p columns with
+/// anything on the diagonal; 0 to 1. (Schaefer and Strimmer 2005, section 2.4, with the correlations'
+/// variance where there is none, 1 / tokens. Tokens of one text being alike, it is rather too small.) Both
+/// triangles are there.
+double noise_share(ThreadPool& pool, std::span<const float> hessian, int64_t columns, int64_t tokens);
 
 class ExpertFeedback {
  public:
@@ -44,6 +55,7 @@ class ExpertFeedback {
   struct Matrix {
     int64_t tokens = 0;           ///< that are routed to it
     std::vector<float> diagonal;  ///< of H; empty where there are no tokens
+    double shrink = 0;            ///< FeedbackOptions::shrink, or noise_share() where that is more
     FeedbackFactor factor;        ///< of H, or, without tokens, of the unit matrix: columns count alike
   };
   /// Of a matrix that reads `input` (experts or experts_down) and becomes `target`; for experts_down with the

@@ -2,42 +2,24 @@
 // predicted of it was measured.
 #include <algorithm>
 
-#include "arch/tiny_model.h"
 #include "quantize/budget.h"
 #include "quantize/engine_testing.h"
+#include "quantize/mixture_testing.h"
 #include "quantize/sensitivity.h"
-#include "quantize/testing.h"
-#include "stats/testing.h"
 
 namespace carat {
 namespace {
 
 using namespace testing;
 
-constexpr int64_t kContext = 24, kVocabulary = 96;
-
+/// With the size of its file.
 Checkpoint model(const std::string& architecture, bool absorbed = false) {
-  TinyShape shape{.layers = 2,
-                  .width = 64,
-                  .feed_forward = 64,
-                  .heads = 4,
-                  .kv_heads = 2,
-                  .head_dim = architecture == "deepseek2" ? 34 : 32,
-                  .vocabulary = kVocabulary,
-                  .experts = 4,
-                  .expert_feed_forward = 64,
-                  .latent_rank = 32,
-                  .query_rank = 32,
-                  .latent_value = 32,
-                  .absorbed = absorbed};
-  Checkpoint c = tiny_model(architecture, tiny_shape(*find_family(architecture), shape), 5);
+  Checkpoint c = mixture_model(architecture, absorbed);
   for (const Tensor& t : c.tensors) c.file_bytes += t.bytes();
   return c;
 }
 
-CalibrationText text(int64_t sequences, uint64_t seed = 3) {
-  return random_text(sequences, kContext, kVocabulary, seed);
-}
+CalibrationText text(int64_t sequences, uint64_t seed = 3) { return mixture_text(seed, sequences); }
 
 Result<std::vector<TensorSensitivity>> measured(const Checkpoint& source, std::string_view method,
                                                 const std::vector<std::string>& names,

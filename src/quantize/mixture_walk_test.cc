@@ -3,61 +3,15 @@
 #include <algorithm>
 #include <map>
 
-#include "arch/tiny_model.h"
-#include "kernels/kernel_table.h"
-#include "kernels/search_table.h"
-#include "model/forward.h"
 #include "quantize/block_walker.h"
 #include "quantize/expert_feedback.h"
-#include "quantize/hidden_states.h"
-#include "quantize/testing.h"
+#include "quantize/mixture_testing.h"
 #include "rounders/rounder.h"
-#include "stats/gram.h"
-#include "stats/testing.h"
 
 namespace carat {
 namespace {
 
 using namespace testing;
-
-constexpr int64_t kContext = 24, kVocabulary = 96, kExperts = 4;
-
-CalibrationText text(uint64_t seed = 3, int64_t sequences = 24) {
-  CalibrationText out = random_text(sequences, kContext, kVocabulary, seed);
-  out.digest = std::string(64, 'a');
-  return out;
-}
-
-struct Variant {
-  std::string name;
-  Checkpoint checkpoint;
-};
-
-Checkpoint model(const std::string& architecture, bool absorbed = false) {
-  TinyShape shape{.layers = 2,
-                  .width = 64,
-                  .feed_forward = 64,
-                  .heads = 4,
-                  .kv_heads = 2,
-                  .head_dim = 32,
-                  .vocabulary = kVocabulary,
-                  .experts = kExperts,
-                  .expert_feed_forward = 64,
-                  .latent_rank = 32,
-                  .query_rank = 32,
-                  .latent_value = 32,
-                  .absorbed = absorbed};
-  // So that heads' own products have rows of 32.
-  if (architecture == "deepseek2") shape.head_dim = 34;
-  return tiny_model(architecture, tiny_shape(*find_family(architecture), shape), 5);
-}
-
-/// One of each: without and with shared experts, with biases, with latent attention in both layouts.
-std::vector<Variant> variants() {
-  return {{"mixtral", model("llama")},       {"qwen2moe", model("qwen2moe")},
-          {"qwen3moe", model("qwen3moe")},   {"gpt-oss", model("gpt-oss")},
-          {"deepseek2", model("deepseek2")}, {"deepseek2 absorbed", model("deepseek2", true)}};
-}
 
 QuantizeOptions guided(const CalibrationText& with, std::string_view recipe = "Q4_0") {
   QuantizeOptions o = options_for(recipe);
@@ -67,29 +21,12 @@ QuantizeOptions guided(const CalibrationText& with, std::string_view recipe = "Q
   return o;
 }
 
-/// Hidden states of all tokens after `layers` layers; `tap` is shown what the last of them reads.
-std::vector<float> states_after(const Checkpoint& checkpoint, const CalibrationText& with, int64_t layers,
-                                ActivationScheme scheme, InputTap* tap = nullptr) {
-  Runner runner;
-  const auto weights = load_weights(runner.context(), checkpoint);
-  EXPECT_TRUE(weights.ok()) << weights.error().message;
-  Sequences sequences(weights->config, with);
-  std::vector<float> x(sequences.state_size());
-  EXPECT_TRUE(sequences.embed(runner.context(), *weights, x.data()).ok());
-  for (int64_t l = 0; l < layers; ++l) {
-    const Model m{*weights, **default_kernel_table(), scheme, nullptr, l + 1 == layers ? tap : nullptr};
-    EXPECT_TRUE(
-        sequences.through(runner.context(), m, weights->layers[static_cast<size_t>(l)], l, x.data()).ok());
-  }
-  return x;
-}
-
 /// Mean KL of all predictions but the first few of each sequence.
 double divergence_of(const Checkpoint& source, const Checkpoint& candidate, const CalibrationText& with) {
   Runner runner;
   std::vector<float> states[2];
   std::vector<Weights> weights;
-  const ScoredPositions positions{4, kContext};
+  const ScoredPositions positions{4, kMixtureContext};
   for (const Checkpoint* c : {&source, &candidate}) {
     weights.push_back(load_weights(runner.context(), *c).value());
     const Sequences sequences(weights.back().config, with);
@@ -116,15 +53,6 @@ struct MatrixTap final : InputTap {
   }
   std::map<std::pair<LinearInput, int64_t>, std::vector<float>> read;
 };
-
-std::vector<float> hessian_of(const std::vector<float>& rows, int64_t columns) {
-  Runner runner;
-  std::vector<float> h(static_cast<size_t>(columns * columns));
-  accumulate_gram(runner.pool, **default_kernel_table(), ActivationScheme::bfloat16, rows.data(),
-                  static_cast<int64_t>(rows.size()) / columns, columns, h.data());
-  mirror_gram(runner.pool, h.data(), columns);
-  return h;
-}
 
 std::vector<uint8_t> stored(const Checkpoint& c, const std::string& name) {
   const Tensor& t = *c.find(name);
@@ -154,9 +82,9 @@ Checkpoint rounded_up_to(const Checkpoint& source, const Checkpoint& written, co
 TEST(MixtureWalk, EachMatrixOfAStackIsRoundedAsAloneWithItsOwnHessian) {
   Folder folder;
   Runner runner;
-  const CalibrationText with = text();
+  const CalibrationText with = mixture_text();
   const KernelTable& kernels = **default_kernel_table();
-  for (const Variant& v : variants()) {
+  for (const Mixture& v : mixtures()) {
     SCOPED_TRACE(v.name);
     const QuantizeOptions options = guided(with);
     const Checkpoint written = quantized(folder / "out.gguf", v.checkpoint, options);
@@ -181,7 +109,11 @@ TEST(MixtureWalk, EachMatrixOfAStackIsRoundedAsAloneWithItsOwnHessian) {
       const int64_t columns = source.columns(), rows = source.shape[1], size = rows * columns;
       for (int64_t e = 0; e < source.shape[0]; ++e) {
         const std::vector<float> h = hessian_of(tap.read.at({input, e}), columns);
-        const auto factor = prepare_feedback(runner.context(), kernels, h, columns, {});
+        FeedbackOptions how;
+        if (per_expert(input))
+          how.shrink = std::max(how.shrink, noise_share(runner.pool, h, columns,
+                                                        std::ssize(tap.read.at({input, e})) / columns));
+        const auto factor = prepare_feedback(runner.context(), kernels, h, columns, how);
         ASSERT_TRUE(factor.ok()) << factor.error().message;
         std::vector<uint8_t> alone(bytes.size() / static_cast<size_t>(source.shape[0]));
         const auto error = find_rounder("gptq")->round(
@@ -206,9 +138,9 @@ TEST(MixtureWalk, EachMatrixOfAStackIsRoundedAsAloneWithItsOwnHessian) {
 
 TEST(MixtureWalk, AnswersAreNearerThanAfterRoundingThatKnowsNoInputs) {
   Folder folder;
-  const CalibrationText with = text(3, 48), other = text(99);
+  const CalibrationText with = mixture_text(3, 48), other = mixture_text(99);
   double sum_guided = 0, sum_nearest = 0;
-  for (const Variant& v : variants()) {
+  for (const Mixture& v : mixtures()) {
     SCOPED_TRACE(v.name);
     QuantizeOptions options = guided(with);
     const Checkpoint walked = quantized(folder / "gptq.gguf", v.checkpoint, options);
@@ -228,8 +160,8 @@ TEST(MixtureWalk, AnswersAreNearerThanAfterRoundingThatKnowsNoInputs) {
 TEST(MixtureWalk, TheReportSaysHowManyTokensExpertsSaw) {
   Folder folder;
   Runner runner;
-  const CalibrationText with = text();
-  for (const Variant& v : variants()) {
+  const CalibrationText with = mixture_text();
+  for (const Mixture& v : mixtures()) {
     SCOPED_TRACE(v.name);
     const auto report = quantize(runner.context(), v.checkpoint, folder / "out.gguf", guided(with));
     ASSERT_TRUE(report.ok()) << report.error().message;
@@ -248,8 +180,8 @@ TEST(MixtureWalk, TheReportSaysHowManyTokensExpertsSaw) {
         EXPECT_LT(t.guide.least_tokens, t.guide.tokens) << t.name;
         EXPECT_LE(t.guide.tokens, with.tokens()) << t.name;
         // Two experts for each token.
-        EXPECT_LE(t.guide.least_tokens, with.tokens() * 2 / kExperts) << t.name;
-        EXPECT_GE(t.guide.tokens, with.tokens() * 2 / kExperts) << t.name;
+        EXPECT_LE(t.guide.least_tokens, with.tokens() * 2 / kMixtureExperts) << t.name;
+        EXPECT_GE(t.guide.tokens, with.tokens() * 2 / kMixtureExperts) << t.name;
       } else {
         EXPECT_EQ(t.guide.least_tokens, with.tokens()) << t.name;
       }
@@ -259,8 +191,8 @@ TEST(MixtureWalk, TheReportSaysHowManyTokensExpertsSaw) {
 
 TEST(MixtureWalk, TheNumberOfThreadsAndTheSlabsDoNotMatter) {
   Folder folder;
-  const CalibrationText with = text();
-  for (const Variant& v : variants()) {
+  const CalibrationText with = mixture_text();
+  for (const Mixture& v : mixtures()) {
     std::string expected;
     for (const int threads : {1, 3}) {
       Runner runner(threads);
@@ -278,8 +210,8 @@ TEST(MixtureWalk, TheNumberOfThreadsAndTheSlabsDoNotMatter) {
 
 TEST(MixtureWalk, AResumeEndsInTheSameBytes) {
   Folder folder;
-  const CalibrationText with = text();
-  for (const Variant& v : variants()) {
+  const CalibrationText with = mixture_text();
+  for (const Mixture& v : mixtures()) {
     SCOPED_TRACE(v.name);
     Runner whole;
     QuantizeOptions options = guided(with);
@@ -307,7 +239,7 @@ TEST(MixtureWalk, AResumeEndsInTheSameBytes) {
 
 /// gpt-oss whose last expert of the second layer is never asked.
 Checkpoint with_an_idle_expert() {
-  Checkpoint c = model("gpt-oss");
+  Checkpoint c = mixture_model("gpt-oss");
   for (Tensor& t : c.tensors) {
     if (t.name != "blk.1.ffn_gate_inp.bias") continue;
     std::vector<float> values = *t.read_all();
@@ -321,7 +253,7 @@ Checkpoint with_an_idle_expert() {
 TEST(MixtureWalk, AnExpertThatSawNothingIsAnErrorUnlessItMayBeRoundedAsWithoutText) {
   Folder folder;
   Runner runner;
-  const CalibrationText with = text();
+  const CalibrationText with = mixture_text();
   const Checkpoint source = with_an_idle_expert();
   const std::string out = folder / "out.gguf";
   QuantizeOptions options = guided(with);
@@ -359,7 +291,7 @@ TEST(MixtureWalk, AnExpertThatSawNothingIsAnErrorUnlessItMayBeRoundedAsWithoutTe
   for (const char* part : {"gate", "up", "down"}) {
     const std::string name = fmt::format("blk.1.ffn_{}_exps.weight", part);
     const std::vector<uint8_t> a = stored(written, name), b = stored(searched, name);
-    const auto quarter = static_cast<int64_t>(a.size() / kExperts);
+    const auto quarter = static_cast<int64_t>(a.size() / kMixtureExperts);
     EXPECT_TRUE(std::equal(a.end() - quarter, a.end(), b.end() - quarter)) << name;
     EXPECT_FALSE(std::equal(a.begin(), a.begin() + quarter, b.begin())) << name;
   }
@@ -368,10 +300,10 @@ TEST(MixtureWalk, AnExpertThatSawNothingIsAnErrorUnlessItMayBeRoundedAsWithoutTe
 TEST(MixtureWalk, TransformsComeBefore) {
   Folder folder;
   Runner runner;
-  const CalibrationText with = text(3, 48), other = text(99);
+  const CalibrationText with = mixture_text(3, 48), other = mixture_text(99);
   for (const char* architecture : {"qwen2moe", "qwen3moe"}) {
     SCOPED_TRACE(architecture);
-    const Checkpoint source = model(architecture);
+    const Checkpoint source = mixture_model(architecture);
     QuantizeOptions options = guided(with);
     options.method = "awq+gptq";
     const auto report = quantize(runner.context(), source, folder / "out.gguf", options);
@@ -387,39 +319,6 @@ TEST(MixtureWalk, TransformsComeBefore) {
     const Checkpoint nearest = quantized(folder / "nearest.gguf", source, options);
     EXPECT_LT(divergence_of(source, *read_gguf(folder / "out.gguf"), other),
               0.9 * divergence_of(source, nearest, other));
-  }
-}
-
-TEST(ExpertFeedback, IsTheSameWhetherFactorsAreKeptOrMadeAgain) {
-  Runner runner;
-  const CalibrationText with = text();
-  const Checkpoint source = model("qwen3moe");
-  const Weights weights = load_weights(runner.context(), source).value();
-  const KernelTable& kernels = **default_kernel_table();
-  const Model m{weights, kernels, ActivationScheme::float32};
-  const std::vector<float> x = states_after(source, with, 1, ActivationScheme::float32);
-  ExpertFeedback keeps(kernels, {}), forgets(kernels, {}, 0), keeps_one(kernels, {}, 12000);
-  const Encoding& q4 = *find_encoding("Q4_0");
-  std::vector<std::vector<float>> slices;
-  for (ExpertFeedback* f : {&keeps, &forgets, &keeps_one}) {
-    ASSERT_TRUE(f->enter(runner.context(), m, weights.layers[1], 1, x).ok());
-    int64_t tokens = 0;
-    for (int again = 0; again < 2; ++again)
-      for (const LinearInput input : {LinearInput::experts, LinearInput::experts_down})
-        for (int64_t e = 0; e < kExperts; ++e) {
-          const auto matrix = f->matrix(runner.context(), m, weights.layers[1], input, e, q4);
-          ASSERT_TRUE(matrix.ok()) << matrix.error().message;
-          if (again == 0 && input == LinearInput::experts) tokens += (*matrix)->tokens;
-          slices.push_back((*matrix)->factor.slices);
-        }
-    EXPECT_EQ(tokens, 2 * with.tokens());
-  }
-  const size_t each = slices.size() / 3;
-  for (size_t i = 0; i < each; ++i) {
-    EXPECT_EQ(slices[i], slices[i + each]) << i;
-    EXPECT_EQ(slices[i], slices[i + 2 * each]) << i;
-    EXPECT_EQ(slices[i], slices[(i + each / 2) % each]) << i;
-    EXPECT_NE(slices[i], slices[(i + 1) % each]) << i;
   }
 }
 

@@ -69,6 +69,7 @@ struct GuideNote {
   int64_t tokens = 0;        ///< that its input was seen at; of experts, the one that saw most; 0: not guided
   int64_t least_tokens = 0;  ///< and the one that saw least
   int64_t unseen = 0;        ///< experts that saw none, and were rounded as without text
+  double shrink = 0;         ///< FeedbackOptions::shrink; of experts, the greatest
   double damping = 0;        ///< FeedbackFactor::damping; of experts, the greatest
   /// What rounding added to the outputs, tr(D H D^T) with H as it was factored, over sum w^2 H[k][k].
   double relative_loss = 0;
