@@ -130,7 +130,7 @@ TEST(MixtureWalk, EachMatrixOfAStackIsRoundedAsAloneWithItsOwnHessian) {
                                std::span(of).subspan(at, n))
               .value();
         };
-        EXPECT_LT(loss(rounded), 0.8 * loss(coarse)) << name << ", matrix " << e;
+        EXPECT_LT(loss(rounded), 0.9 * loss(coarse)) << name << ", matrix " << e;
       }
     }
   }
@@ -142,7 +142,7 @@ TEST(MixtureWalk, AnswersAreNearerThanAfterRoundingThatKnowsNoInputs) {
   double sum_guided = 0, sum_nearest = 0;
   for (const Mixture& v : mixtures()) {
     SCOPED_TRACE(v.name);
-    QuantizeOptions options = guided(with);
+    QuantizeOptions options = guided(with, "Q5_0");
     const Checkpoint walked = quantized(folder / "gptq.gguf", v.checkpoint, options);
     options.method = "nearest";
     options.text = nullptr;
@@ -154,7 +154,7 @@ TEST(MixtureWalk, AnswersAreNearerThanAfterRoundingThatKnowsNoInputs) {
     sum_nearest += by_nearest;
     RecordProperty(v.name, fmt::format("{:.4f} of {:.4f}", by_feedback, by_nearest));
   }
-  EXPECT_LT(sum_guided, 0.8 * sum_nearest);
+  EXPECT_LT(sum_guided, 0.92 * sum_nearest);
 }
 
 TEST(MixtureWalk, TheReportSaysHowManyTokensExpertsSaw) {
