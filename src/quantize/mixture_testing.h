@@ -51,6 +51,19 @@ inline std::vector<Mixture> mixtures() {
       {"deepseek2", mixture_model("deepseek2")}, {"deepseek2 absorbed", mixture_model("deepseek2", true)}};
 }
 
+/// gpt-oss whose last expert of the second layer is never asked.
+inline Checkpoint with_an_idle_expert() {
+  Checkpoint c = mixture_model("gpt-oss");
+  for (Tensor& t : c.tensors) {
+    if (t.name != "blk.1.ffn_gate_inp.bias") continue;
+    std::vector<float> values = *t.read_all();
+    values.back() = -1e6f;
+    t.data = float_data(std::move(values), t.columns());
+  }
+  EXPECT_TRUE(c.reindex().ok());
+  return c;
+}
+
 /// Hidden states of all tokens after `layers` layers; `tap` is shown what the last of them reads.
 inline std::vector<float> states_after(const Checkpoint& checkpoint, const CalibrationText& with,
                                        int64_t layers, ActivationScheme scheme, InputTap* tap = nullptr) {

@@ -237,19 +237,6 @@ TEST(MixtureWalk, AResumeEndsInTheSameBytes) {
   }
 }
 
-/// gpt-oss whose last expert of the second layer is never asked.
-Checkpoint with_an_idle_expert() {
-  Checkpoint c = mixture_model("gpt-oss");
-  for (Tensor& t : c.tensors) {
-    if (t.name != "blk.1.ffn_gate_inp.bias") continue;
-    std::vector<float> values = *t.read_all();
-    values.back() = -1e6f;
-    t.data = float_data(std::move(values), t.columns());
-  }
-  EXPECT_TRUE(c.reindex().ok());
-  return c;
-}
-
 TEST(MixtureWalk, AnExpertThatSawNothingIsAnErrorUnlessItMayBeRoundedAsWithoutText) {
   Folder folder;
   Runner runner;

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "kernels/kernel_table.h"
+#include "quantize/expert_feedback.h"
+#include "quantize/hessian_tap.h"
 
 namespace carat {
 namespace {
@@ -37,6 +39,7 @@ class StoredGuide final : public Guide {
     note_.least_tokens = matrix == 0 ? tokens : std::min(note_.least_tokens, tokens);
     note_.tokens = std::max(note_.tokens, tokens);
     note_.unseen += tokens == 0;
+    note_.shrink = std::max(note_.shrink, shrink_);
     note_.damping = std::max(note_.damping, factor_.damping);
     return ColumnGuide{importance_, &factor_};
   }
@@ -47,36 +50,35 @@ class StoredGuide final : public Guide {
  private:
   /// Factor and importance of one of an input's matrices, for a tensor that becomes `target`.
   Status learn(const Context& context, size_t place, int64_t matrix, const Encoding& target) {
-    FeedbackOptions wanted = options_;
-    if (wanted.order == ColumnOrder::grouped) {
-      wanted.block = target.block;
-      wanted.leaf = target.leaf;
-    }
+    FeedbackOptions wanted = feedback_for(options_, target);
     if (known_ && place_ == place && matrix_ == matrix && block_ == wanted.block && leaf_ == wanted.leaf)
       return {};
     known_ = false;
     const HessianPlace& p = hessians_.places()[place];
     const int64_t n = p.columns;
-    const bool seen = hessians_.tokens(place, matrix) > 0;
+    const auto tokens = static_cast<int64_t>(hessians_.tokens(place, matrix));
+    const bool seen = tokens > 0;
     if (!seen && per_expert(p.input) && !allow_unseen_)
       return usage_error(
           "no token went to expert {}, so that nothing says what its columns have in common; calibrate on "
-          "more "
-          "text, or give leave to round such experts as without data (--allow-fallback)",
+          "more text, or give leave to round such experts as without data (--allow-fallback)",
           matrix);
     std::vector<float> triangle(static_cast<size_t>(p.triangle()));
     CARAT_DO(hessians_.read(place, matrix, triangle.data()));
     std::vector<float> square(static_cast<size_t>(n * n));
-    importance_.assign(static_cast<size_t>(n), 0.0f);
-    for (int64_t i = 0, at = 0; i < n; ++i) {
+    for (int64_t i = 0, at = 0; i < n; ++i)
       for (int64_t j = 0; j <= i; ++j, ++at) square[j * n + i] = square[i * n + j] = triangle[at];
-      importance_[i] = square[i * n + i];
-    }
-    if (!seen && per_expert(p.input)) {
-      for (int64_t i = 0; i < n; ++i) square[i * n + i] = 1;
-      importance_.clear();
+    importance_ = diagonal_of(square, n);
+    if (per_expert(p.input)) {
+      if (seen) {
+        wanted.shrink = std::max(wanted.shrink, noise_share(context.pool, square, n, tokens));
+      } else {
+        for (int64_t i = 0; i < n; ++i) square[i * n + i] = 1;
+        importance_.clear();
+      }
     }
     CARAT_TRY(factor_, prepare_feedback(context, kernels_, square, n, wanted));
+    shrink_ = wanted.shrink;
     place_ = place, matrix_ = matrix, block_ = wanted.block, leaf_ = wanted.leaf;
     known_ = true;
     return {};
@@ -93,6 +95,7 @@ class StoredGuide final : public Guide {
   bool known_ = false;  ///< factor_ and importance_, of:
   size_t place_ = 0;
   int64_t matrix_ = 0, block_ = 0, leaf_ = 0;
+  double shrink_ = 0;
   FeedbackFactor factor_;
   std::vector<float> importance_;
   GuideNote note_;

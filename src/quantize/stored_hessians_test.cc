@@ -1,9 +1,9 @@
 #include "quantize/stored_hessians.h"
 
-#include "arch/tiny_model.h"
-#include "quantize/testing.h"
+#include <algorithm>
+
+#include "quantize/mixture_testing.h"
 #include "stats/calibrate.h"
-#include "stats/testing.h"
 
 namespace carat {
 namespace {
@@ -106,6 +106,72 @@ TEST(StoredHessians, serve_every_matrix_and_are_on_record) {
   EXPECT_EQ(*written->metadata.string_at("carat.calibration.hessians").value(), "h.gguf");
   EXPECT_EQ(written->metadata.unsigned_or("carat.calibration.tokens", 0).value(),
             static_cast<uint64_t>(with.tokens()));
+}
+
+TEST(StoredHessians, ExpertsAndHeadsHaveTheirOwn) {
+  Folder folder;
+  Runner runner;
+  const CalibrationText with = mixture_text(3, 12);
+  for (const Mixture& m : mixtures()) {
+    SCOPED_TRACE(m.name);
+    const HessianFile hessians = hessians_of(m.checkpoint, with, folder / "h.gguf");
+    QuantizeOptions options = options_for("F32");
+    options.method = "gptq";
+    // Before anything else is rounded, a walk has the same.
+    for (const char* name : {"blk.1.ffn_gate_exps", "blk.1.ffn_up_exps", "blk.1.ffn_down_exps",
+                             "blk.1.attn_q_b", "blk.1.attn_k_b", "blk.1.attn_v_b"}) {
+      const std::string tensor = fmt::format("{}.weight", name);
+      if (!m.checkpoint.find(tensor)) continue;
+      options.recipe.rules = {parse_tensor_rule(fmt::format("^{}=Q4_0", tensor)).value()};
+      options.text = &with;
+      const Checkpoint walked = quantized(folder / "walked.gguf", m.checkpoint, options);
+      options.text = nullptr;
+      options.hessians = &hessians;
+      const Checkpoint stored = quantized(folder / "stored.gguf", m.checkpoint, options);
+      options.hessians = nullptr;
+      EXPECT_EQ(stored.find(tensor)->encoding->name, "Q4_0");
+      EXPECT_TRUE(
+          std::ranges::equal(stored.find(tensor)->data->mapped(), walked.find(tensor)->data->mapped()))
+          << tensor;
+    }
+    options = options_for("Q4_0");
+    options.recipe.rules = {*parse_tensor_rule("^output=Q8_0")};
+    options.method = "gptq";
+    options.hessians = &hessians;
+    const auto report = quantize(runner.context(), m.checkpoint, folder / "out.gguf", options);
+    ASSERT_TRUE(report.ok()) << report.error().message;
+    for (const TensorReport& t : report->tensors)
+      if (t.shape.size() == 3) {
+        EXPECT_EQ(t.method, "gptq") << t.name;
+        EXPECT_GT(t.guide.least_tokens, 0) << t.name;
+        EXPECT_LT(t.guide.relative_loss, 0.02) << t.name;
+      }
+  }
+}
+
+TEST(StoredHessians, AnExpertThatSawNothingTakesLeave) {
+  Folder folder;
+  Runner runner;
+  const CalibrationText with = mixture_text();
+  const Checkpoint source = with_an_idle_expert();
+  const HessianFile hessians = hessians_of(source, with, folder / "h.gguf");
+  QuantizeOptions options = options_for("Q4_0");
+  options.recipe.rules = {*parse_tensor_rule("^output=Q8_0")};
+  options.method = "gptq";
+  options.hessians = &hessians;
+  const auto refused = quantize(runner.context(), source, folder / "out.gguf", options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::usage);
+  for (const char* part : {"blk.1.ffn_gate_exps.weight", "expert 3", "--allow-fallback"})
+    EXPECT_NE(refused.error().message.find(part), std::string::npos) << refused.error().message;
+  options.allow_fallback = true;
+  options.discard_partial = true;
+  const auto report = quantize(runner.context(), source, folder / "out.gguf", options);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  EXPECT_EQ(
+      std::ranges::count_if(
+          report->notes, [](const std::string& n) { return n.find("1 of 4 experts") != std::string::npos; }),
+      3);
 }
 
 TEST(StoredHessians, are_refused_where_they_do_not_apply) {

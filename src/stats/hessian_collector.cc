@@ -14,12 +14,12 @@ void HessianCollector::input(const InputPlace& at, const float* x, int64_t token
   const std::vector<HessianPlace>& places = writer_.places();
   for (size_t p = 0; p < places.size(); ++p) {
     if (places[p].layer != at.layer || places[p].input != at.input) continue;
-    tokens_[p][static_cast<size_t>(at.expert)] += static_cast<uint64_t>(tokens);
+    tokens_[p][static_cast<size_t>(at.matrix)] += static_cast<uint64_t>(tokens);
     if (p < writer_.completed()) return;
     const auto size = static_cast<size_t>(columns * columns);
     squares_[p].resize(size * static_cast<size_t>(places[p].matrices));
     accumulate_gram(pool_, kernels_, scheme_, x, tokens, columns,
-                    squares_[p].data() + size * static_cast<size_t>(at.expert));
+                    squares_[p].data() + size * static_cast<size_t>(at.matrix));
     return;
   }
 }

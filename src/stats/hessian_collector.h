@@ -11,7 +11,7 @@
 namespace carat {
 
 /// Expects layer after layer, all tokens through one before the next; holds those of one layer, 4 * columns^2
-/// bytes for each of its inputs and experts. What the writer has already (a resume) is counted only.
+/// bytes for each of its inputs, experts and heads. What the writer has already (a resume) is counted only.
 class HessianCollector final : public InputTap {
  public:
   HessianCollector(ThreadPool& pool, const KernelTable& kernels, ActivationScheme scheme,

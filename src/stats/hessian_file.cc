@@ -57,7 +57,7 @@ std::vector<HessianPlace> hessian_places(const ModelConfig& config) {
     std::vector<std::string> readers = reader_names(config, input, layer);
     if (readers.empty()) return;
     out.push_back({layer, input, std::move(readers), input_columns(config, input, layer),
-                   per_expert(input) ? config.experts.count : 1});
+                   input_matrices(config, input)});
   };
   for (int64_t l = 0; l < config.layers; ++l)
     for (const LinearInput input : layer_inputs) add(l, input);

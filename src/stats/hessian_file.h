@@ -22,7 +22,7 @@
 
 namespace carat {
 
-/// An input that has a Hessian, or one per expert.
+/// An input that has a Hessian, or one per expert or head.
 struct HessianPlace {
   int64_t layer = 0;  ///< 0 for the output
   LinearInput input{};

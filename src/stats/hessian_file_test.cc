@@ -82,8 +82,8 @@ std::vector<float> values(const HessianFile& file, size_t place, int64_t matrix)
 class Products final : public InputTap {
  public:
   void input(const InputPlace& at, const float* x, int64_t tokens, int64_t columns) override {
-    auto& sum = sums[{at.layer, at.input, at.expert}];
-    counts[{at.layer, at.input, at.expert}] += static_cast<uint64_t>(tokens);
+    auto& sum = sums[{at.layer, at.input, at.matrix}];
+    counts[{at.layer, at.input, at.matrix}] += static_cast<uint64_t>(tokens);
     sum.resize(static_cast<size_t>(columns * (columns + 1) / 2));
     for (int64_t t = 0; t < tokens; ++t)
       for (int64_t i = 0, to = 0; i < columns; ++i)
