@@ -88,6 +88,20 @@ Status check_budget(const Options& options) {
   return {};
 }
 
+/// Statistics beside text are for methods that need both.
+Status check_two_sources(const Options& options, const Method& method) {
+  if (options.calibration.empty() || options.text.texts.empty() || options.budget.given()) return {};
+  for (const Transform* transform : method.transforms)
+    if (!transform->needs_statistics())
+      return usage_error("the statistics of --calibration are of the model before '{}'; leave them out",
+                         transform->name());
+  if (method.rounder->needs_feedback()) return {};
+  return usage_error(
+      "--method {} takes what it needs from --calibration, and has no use for text besides; leave out "
+      "--text, or --calibration",
+      options.method.empty() ? method.rounder->name() : std::string_view(options.method));
+}
+
 /// --to names the mix, --rules a file of rules (whose base --to overrides), --tensor rules go before all
 /// others.
 Result<Recipe> chosen_recipe(const Options& options) {
@@ -287,7 +301,8 @@ Status quantize_verb_body(Options options, Invocation& run) {
     return usage_error(
         "name the output file, or ask for a --dry-run: carat quantize IN OUT.gguf --to RECIPE");
   CARAT_DO(check_output_name(options.out));
-  if (const auto method = parse_method(options.method); !method) return method.error();
+  CARAT_TRY(const Method method, parse_method(options.method));
+  CARAT_DO(check_two_sources(options, method));
   if (options.budget.given()) {
     CARAT_DO(check_budget(options));
     CARAT_TRY(options.library.recipe.rules, tensor_rules(options));

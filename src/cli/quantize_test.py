@@ -183,6 +183,10 @@ class Quantize(Case):
         self.succeed("convert", STORIES, wide, "--rescale", "1", "--widen", "128:16:256", "--to", "f32")
         stats, unseen = self.path("stats.gguf"), self.write("unseen.txt", b"A text that nobody has read before. " * 99)
         self.succeed("calibrate", wide, "--text", TEXT, "--ctx", "128", "--chunks", "40", "-o", stats)
+        self.refuse(64, "quantize", STORIES, self.path("both.gguf"), "--to", "Q4_0", "--allow-fallback", "--method", "awq",
+                    "--text", TEXT, "--calibration", stats, says="--method awq takes what it needs from --calibration")
+        self.refuse(64, "quantize", STORIES, self.path("both.gguf"), "--to", "Q4_0", "--allow-fallback", "--method",
+                    "rotate+awq+gptq", "--text", TEXT, "--calibration", stats, says="of the model before 'rotate'")
         for options in (("--text", TEXT, "--ctx", "128", "--chunks", "40"), ("--calibration", stats)):
             self.succeed("quantize", wide, model, "--to", "Q8_0", *options)
             told = self.succeed("perplexity", model, "--text", TEXT, "--ctx", "64", "--chunks", "2").stderr

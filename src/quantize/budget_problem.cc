@@ -63,6 +63,13 @@ uint64_t used(const QuantizePlan& plan, BudgetGoal::Kind kind) {
   return sum;
 }
 
+/// Whether a rule's encoding can be measured, and needs to be. Not those with scales that rows share: what a
+/// sample of rows loses in them says little.
+bool loses_something(const Tensor& tensor, const Encoding& e, const Rounder& rounder) {
+  return e.shared_rows == 1 && e.row_bytes(tensor.columns()) < tensor.row_bytes() &&
+         (e.is_float || rounder.supports(e));
+}
+
 }  // namespace
 
 Result<DividedText> divide_text(const CalibrationText& text) {
@@ -167,13 +174,19 @@ Status BudgetProblem::measure(const Context& context, const DividedText& text,
   std::vector<SensitivityTask> tasks;
   for (const Item& item : items_) {
     const Tensor& t = checkpoint_->tensors[item.tensor];
-    if (store.tensors().contains(t.name)) {
+    const Rounder& rounder = rounder_of(item.tensor);
+    SensitivityTask task{item.tensor, &rounder, candidate_encodings(t, rounder)};
+    // A rule may ask for what the allocator does not choose from, such as INT4_G128.
+    const Encoding& asked = *item.encodings.front();
+    const bool asks_more =
+        item.pinned && loses_something(t, asked, rounder) && !std::ranges::count(task.encodings, &asked);
+    if (asks_more) task.encodings.push_back(&asked);
+    const auto known = store.tensors().find(t.name);
+    if (known != store.tensors().end() && (!asks_more || known->second.predicted_kl(asked))) {
       ++known_;
       continue;
     }
-    const Rounder& rounder = rounder_of(item.tensor);
-    SensitivityTask task{item.tensor, &rounder, candidate_encodings(t, rounder)};
-    if (item.pinned && item.encodings.front() == t.encoding) continue;
+    if (item.pinned && &asked == t.encoding) continue;
     if (!task.encodings.empty()) tasks.push_back(std::move(task));
   }
   measured_ = tasks.size();

@@ -195,6 +195,28 @@ TEST(Budget, RulesOfTheUserStayInForce) {
   EXPECT_NE(least.find("with the --tensor rules given"), std::string::npos) << least;
 }
 
+/// Also where the allocator would never choose the encoding, and the file of sensitivities does not know it.
+TEST(Budget, WhatRulesAskForIsMeasured) {
+  Folder folder;
+  const Checkpoint source = model();
+  const CalibrationText with = text();
+  Runner runner;
+  const uint64_t bytes = (size_as(source, "Q4_0") + size_as(source, "Q8_0")) / 2;
+  BudgetOptions budget = size_of(bytes, with);
+  budget.sensitivities = folder / "s";
+  const auto predicted = [&](const char* rule) {
+    QuantizeOptions options;
+    options.recipe.rules = {*parse_tensor_rule("output.weight=Q8_0"), *parse_tensor_rule(rule)};
+    const auto plan = plan_budget(runner.context(), source, options, budget);
+    EXPECT_TRUE(plan.ok()) << plan.error().message;
+    return plan.ok() ? plan->predicted_kl : 0.0;
+  };
+  const double fine = predicted("ffn_down=INT8_G32");
+  const double coarse = predicted("ffn_down=INT2_G32");
+  EXPECT_GT(coarse, 2 * fine);
+  EXPECT_EQ(predicted("ffn_down=INT2_G32"), coarse) << "from the file";
+}
+
 TEST(Budget, TheSmallestFileOfADivergence) {
   Folder folder;
   const Checkpoint source = model();

@@ -317,7 +317,7 @@ class Measurement {
       for (int64_t r = 0; r < rows; ++r)
         std::memcpy(sample.data() + static_cast<uint64_t>(r) * row_bytes,
                     w.data + static_cast<uint64_t>(r * w.rows / rows) * row_bytes, row_bytes);
-      table.decode[search_position(*w.encoding)](sample.data(), exact.data(), rows * columns);
+      decode_rows(table, *w.encoding, sample.data(), rows, columns, exact.data());
       whole += energy(reads, exact, rows, columns);
       for (size_t i = 0; i < lost.size(); ++i) {
         const Encoding& e = *s.task.encodings[i];
@@ -329,7 +329,7 @@ class Measurement {
         CARAT_DO(context_.check());
         if (error.overflows > 0) fits[i] = false;
         if (!fits[i]) continue;
-        table.decode[search_position(e)](rounded.data(), changed.data(), rows * columns);
+        decode_rows(table, e, rounded.data(), rows, columns, changed.data());
         for (size_t k = 0; k < changed.size(); ++k) changed[k] -= exact[k];
         lost[i] += energy(reads, changed, rows, columns);
       }

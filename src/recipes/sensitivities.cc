@@ -111,8 +111,7 @@ Result<SensitivityText> parse_sensitivities(std::string_view text, const std::st
     auto tensor = read_tensor(*line);
     if (!tensor) return std::move(tensor).error().within(where);
     const std::string name = tensor->tensor;
-    if (!out.tensors.emplace(name, *std::move(tensor)).second)
-      return bad_data("{}: {} is there twice", where, name);
+    out.tensors.insert_or_assign(name, *std::move(tensor));
   }
   if (number == 0 && !text.empty()) return bad_data("{}: is not a file of sensitivities", file);
   return out;

@@ -46,6 +46,15 @@ TEST(Sensitivities, ALineThatWasCutOffIsLeftOut) {
   }
 }
 
+TEST(Sensitivities, OfATensorMeasuredAgainTheLastHold) {
+  const std::string text =
+      format_origin(kOrigin) + format_sensitivity(example("a", 1.0)) + format_sensitivity(example("a", 2.0));
+  const auto read = parse_sensitivities(text, "f", kOrigin);
+  ASSERT_TRUE(read.ok()) << read.error().message;
+  ASSERT_EQ(read->tensors.size(), 1u);
+  EXPECT_EQ(read->tensors.at("a").kl, 2.0);
+}
+
 TEST(Sensitivities, OfSomethingElseAreRefused) {
   const std::string text = format_origin(kOrigin) + format_sensitivity(example("a"));
   const auto refused = [&](SensitivityOrigin origin) {
@@ -69,7 +78,6 @@ TEST(Sensitivities, DamagedFilesSayWhere) {
       {"{}\n", "not a file of sensitivities"},
       {"{\"carat_sensitivities\":2}\n", "version 2"},
       {head + "[]\n", "f:2"},
-      {head + good + good, "twice"},
       {head + "{\"tensor\":\"a\",\"probe\":\"Q9\",\"kl\":1,\"errors\":{}}\n", "probe"},
       {head + "{\"tensor\":\"a\",\"probe\":\"Q4_0\",\"kl\":-1,\"errors\":{}}\n", "kl"},
       {head + "{\"tensor\":\"a\",\"probe\":\"Q4_0\",\"kl\":1e999,\"errors\":{}}\n", "f:2"},
