@@ -18,6 +18,7 @@ namespace carat {
 
 class ConfigReader;
 class HfReader;
+class Metadata;
 struct HfConfig;
 struct ModelConfig;
 
@@ -123,8 +124,12 @@ enum class LayerKind { every, dense, mixture };
 enum class HfForm {
   same,
   less_one,           ///< a gain as what is added to 1
-  transposed,         ///< [columns, rows]
+  transposed,         ///< [columns, rows], of each matrix where there are several
   by_key_value_head,  ///< q, k and v in one: for each key-value head its queries, its key, its value
+  first_of_pairs,     ///< of transposed matrices, every other column; of biases, every other entry
+  second_of_pairs,    ///< the others
+  latent_keys,  ///< of a matrix with each head's rows for its key, then for its value: the former, transposed
+  latent_values,  ///< the latter
 };
 
 struct TensorRule {
@@ -193,12 +198,16 @@ struct HfKey {
 /// What config.json may say of a family besides what it says of all.
 struct HfSide {
   std::vector<std::string_view> activations = {"silu"};
+  std::vector<std::string_view> quantized = {};  ///< quant_methods whose tensors carat reads (hf_packed.h)
+  std::string_view head_size = "head_dim";       ///< key of the dimensions of a head that rotate
   std::vector<HfKey> keys = {};
   /// Assumed where partial_rotary_factor is silent; nothing: heads are rotated whole.
   std::optional<double> rotary_share = {};
   /// Called last, with the common keys in config.metadata; null: there is nothing more.
   Status (*read_own)(const HfReader& read, HfConfig& config) = nullptr;
   bool written = true;  ///< carat writes such directories, too
+  /// The inverse of read_own, called last, for config.object; null: there is nothing more.
+  Status (*write_own)(const Metadata& metadata, HfConfig& config) = nullptr;
 };
 
 struct Family {

@@ -76,8 +76,9 @@ double yarn_magnitude(double factor, double k = 1.0) {
 Status read_yarn(const HfReader& rope, const std::string& prefix, double factor, Metadata& m) {
   CARAT_TRY(const auto context, rope.count("original_max_position_embeddings"));
   if (context) m.set(prefix + "original_context_length", Value::u32(static_cast<uint32_t>(*context)));
+  // A key of carat's own: llama.cpp always widens the range to whole pairs.
   CARAT_TRY(const auto truncate, rope.boolean("truncate"));
-  if (truncate && !*truncate) return bad_data("yarn with \"truncate\": false is not supported");
+  if (truncate && !*truncate) m.set(prefix + "yarn_truncate", Value::boolean(false));
   CARAT_TRY(auto attention, rope.number("attention_factor", 1e-3, 1e3));
   CARAT_TRY(const auto mscale, rope.number("mscale", 0.0, 1e3));
   CARAT_TRY(const auto all, rope.number("mscale_all_dim", 0.0, 1e3));
@@ -114,6 +115,8 @@ Status read_rope(const HfConfig& config, double base, Metadata& m, std::vector<f
   CARAT_TRY(const std::optional<double> factor, rope.number("factor", 1e-3, 1e6));
   if (!factor) return bad_data("rope_scaling of type {} has no factor", quote(*type));
   if (*type == "llama3") {
+    if (!config.family->rule(Role::rope_divisors))
+      return bad_data("rope_scaling of type \"llama3\" is not supported for {}", config.family->architecture);
     Llama3Scaling s{.factor = *factor};
     CARAT_TRY(s.low_freq_factor, rope.number_or("low_freq_factor", 1e-3, 1e6, s.low_freq_factor));
     CARAT_TRY(s.high_freq_factor, rope.number_or("high_freq_factor", 1e-3, 1e6, s.high_freq_factor));
@@ -163,8 +166,11 @@ Result<int64_t> read_window(const HfConfig& config, const HfReader& read, int64_
 Status refuse_what_is_not_honoured(const HfReader& read, const HfSide& side) {
   if (const json::object* q = json_object(read.find("quantization_config"))) {
     const json::string* method = json_string(q->if_contains("quant_method"));
-    return bad_data("the weights are already quantized ({}); start from the original model",
-                    method ? quote(*method) : "quantization_config");
+    const bool read_so =
+        method && std::ranges::find(side.quantized, std::string_view(*method)) != side.quantized.end();
+    if (!read_so)
+      return bad_data("the weights are already quantized ({}); start from the original model",
+                      method ? quote(*method) : "quantization_config");
   }
   // Gemma's hidden_act is an older name, which transformers ignores where there is hidden_activation.
   const bool newer = read.find("hidden_activation") != nullptr;
@@ -244,7 +250,9 @@ Status fill_metadata(const HfReader& read, HfConfig& out) {
   m.set(prefix + std::string(kEpsilon[static_cast<size_t>(out.family->norm)]),
         Value::f32(static_cast<float>(epsilon)));
 
-  CARAT_TRY(std::optional<int64_t> head, read.count("head_dim"));
+  const std::string_view head_size = out.family->hf.head_size;
+  CARAT_TRY(std::optional<int64_t> head, read.count(head_size));
+  if (!head && head_size != "head_dim") return bad_data("{} is missing", head_size);
   if (!head && out.hf_class->default_head_dim > 0) head = out.hf_class->default_head_dim;
   if (head) {
     m.set(prefix + "attention.key_length", Value::u32(static_cast<uint32_t>(*head)));
@@ -372,6 +380,10 @@ Result<json::value> make_rope(const Metadata& m, const std::string& prefix, cons
     CARAT_TRY(const double x, m.number_at(prefix + std::string(gguf)));
     rope[hf] = short_decimal(x);
   }
+  if (m.has(prefix + "yarn_truncate")) {
+    CARAT_TRY(const bool truncate, m.bool_at(prefix + "yarn_truncate"));
+    rope["truncate"] = truncate;
+  }
   return json::value(rope);
 }
 
@@ -396,6 +408,7 @@ Result<json::object> make_hf_config(const Metadata& m, const HfExport& facts, js
       before.hf_class->mixture == hf_class->mixture)
     hf_class = before.hf_class;
 
+  out.erase("quantization_config");  // floats are written
   out["architectures"] = json::array{json::string(hf_class->name)};
   out["model_type"] = json::string(hf_class->model_type);
   for (const CountKey& key : kCounts) {
@@ -404,7 +417,8 @@ Result<json::object> make_hf_config(const Metadata& m, const HfExport& facts, js
     out[key.hf] = n;
   }
   out.erase("head_dim");
-  if (m.has(prefix + "attention.key_length") || hf_class->default_head_dim > 0) {
+  const bool latent = family.hf.head_size != "head_dim";
+  if (!latent && (m.has(prefix + "attention.key_length") || hf_class->default_head_dim > 0)) {
     CARAT_TRY(const uint64_t width, m.unsigned_at(prefix + "embedding_length"));
     CARAT_TRY(const uint64_t heads, m.unsigned_at(prefix + "attention.head_count"));
     const uint64_t plain = heads > 0 ? width / heads : 0;
@@ -444,6 +458,13 @@ Result<json::object> make_hf_config(const Metadata& m, const HfExport& facts, js
     out[name] = n;
   }
   if (hf_class->mixture) CARAT_DO(write_hf_keys(m, family.architecture, family.expert_keys, out));
+  CARAT_DO(write_hf_keys(m, family.architecture, family.hf.keys, out));
+  if (family.hf.write_own) {
+    HfConfig own;
+    own.object = std::move(out);
+    CARAT_DO(family.hf.write_own(m, own));
+    out = std::move(own.object);
+  }
   out["torch_dtype"] = json::string(facts.torch_dtype);
   return out;
 }

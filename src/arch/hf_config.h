@@ -18,8 +18,9 @@ struct HfConfig {
   json::object object;       ///< the whole file
   std::optional<bool> tied;  ///< tie_word_embeddings, where it says
   int64_t head_dim = 0;
-  int64_t vocabulary = 0;                            ///< 0 where it does not say
-  std::vector<float> divisors;                       ///< rope_freqs.weight of llama3 scaling, or empty
+  int64_t vocabulary = 0;       ///< 0 where it does not say
+  int64_t further_layers = 0;   ///< after the last, which predict further tokens and are left out
+  std::vector<float> divisors;  ///< rope_freqs.weight of llama3 scaling, or empty
   std::vector<float> divisors_long, divisors_short;  ///< rope_factors_*.weight of longrope, or empty
   Metadata metadata;                                 ///< {arch}.* as llama.cpp's converter writes them
   Metadata carried;                                  ///< "gguf_metadata": what only GGUF has a key for

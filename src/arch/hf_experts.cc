@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "arch/hf_packed.h"
 #include "containers/quote.h"
 
 namespace carat {
@@ -82,12 +83,14 @@ Result<std::optional<Tensor>> stack_experts(const Checkpoint& source, const Tens
                                             std::unordered_set<std::string_view>& used) {
   std::vector<Tensor> parts;
   // As many as there are: the shape that results is compared with the metadata like any other.
-  while (const Tensor* part = source.find(rule.hf_name(layer, static_cast<int64_t>(parts.size())))) {
+  for (;;) {
+    CARAT_TRY(std::optional<Tensor> part,
+              find_weights(source, rule.hf_name(layer, static_cast<int64_t>(parts.size())), used));
+    if (!part) break;
     if (!parts.empty() && (part->shape != parts.front().shape || part->encoding != parts.front().encoding))
       return bad_data("tensor {} has another shape or type than {}", quote(part->name),
                       quote(parts.front().name));
-    used.insert(part->name);
-    parts.push_back(*part);
+    parts.push_back(*std::move(part));
   }
   if (parts.empty()) return std::optional<Tensor>();
   Tensor stacked = parts.front();

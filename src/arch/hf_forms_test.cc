@@ -46,6 +46,52 @@ TEST(HfForms, TransposedRowsAreColumnsHoweverManyAreRead) {
   EXPECT_FALSE(from_hf_form(numbered({5}), HfForm::transposed, {}).ok());
 }
 
+TEST(HfForms, EachOfSeveralMatricesIsTransposed) {
+  for (const Tensor& source : {numbered({2, 2, 3}), unmapped(numbered({2, 2, 3}))}) {
+    const auto t = from_hf_form(source, HfForm::transposed, {});
+    ASSERT_TRUE(t.ok());
+    EXPECT_EQ(t->shape, (std::vector<int64_t>{2, 3, 2}));
+    const std::vector<float> expected = {0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11};
+    EXPECT_EQ(*t->read_all(), expected);
+    std::vector<float> across(6);  // from the second row of one matrix into the next
+    ASSERT_TRUE(t->read_rows(2, 3, across.data()).ok());
+    EXPECT_EQ(across, std::vector<float>(expected.begin() + 4, expected.begin() + 10));
+  }
+}
+
+TEST(HfForms, GatesAndUpsAlternate) {
+  // Two experts of two channels that read three columns: [2, 3, 4], columns gate, up, gate, up.
+  for (const Tensor& source : {numbered({2, 3, 4}), unmapped(numbered({2, 3, 4}))}) {
+    const auto gate = from_hf_form(source, HfForm::first_of_pairs, {});
+    const auto up = from_hf_form(source, HfForm::second_of_pairs, {});
+    ASSERT_TRUE(gate.ok() && up.ok());
+    EXPECT_EQ(gate->shape, (std::vector<int64_t>{2, 2, 3}));
+    EXPECT_EQ(*gate->read_all(), (std::vector<float>{0, 4, 8, 2, 6, 10, 12, 16, 20, 14, 18, 22}));
+    EXPECT_EQ(*up->read_all(), (std::vector<float>{1, 5, 9, 3, 7, 11, 13, 17, 21, 15, 19, 23}));
+  }
+  const auto bias = from_hf_form(numbered({2, 4}), HfForm::second_of_pairs, {});
+  ASSERT_TRUE(bias.ok());
+  EXPECT_EQ(bias->shape, (std::vector<int64_t>{2, 2}));
+  EXPECT_EQ(*bias->read_all(), (std::vector<float>{1, 3, 5, 7}));
+  EXPECT_FALSE(from_hf_form(numbered({2, 3}), HfForm::first_of_pairs, {}).ok());
+  EXPECT_FALSE(from_hf_form(numbered({2, 4, 3}), HfForm::first_of_pairs, {}).ok());
+}
+
+TEST(HfForms, KeysAndValuesOfLatentVectorsAreTakenApart) {
+  // Two heads with two rows for a key and one for a value, of vectors of two.
+  const HeadCounts heads{.heads = 2, .plain = 2, .value = 1};
+  const auto k = from_hf_form(numbered({6, 2}), HfForm::latent_keys, heads);
+  const auto v = from_hf_form(numbered({6, 2}), HfForm::latent_values, heads);
+  ASSERT_TRUE(k.ok() && v.ok());
+  EXPECT_EQ(k->shape, (std::vector<int64_t>{2, 2, 2}));
+  EXPECT_EQ(*k->read_all(), (std::vector<float>{0, 2, 1, 3, 6, 8, 7, 9}));
+  EXPECT_EQ(v->shape, (std::vector<int64_t>{2, 1, 2}));
+  EXPECT_EQ(*v->read_all(), (std::vector<float>{4, 5, 10, 11}));
+  const auto odd = from_hf_form(numbered({7, 2}), HfForm::latent_values, heads);
+  ASSERT_FALSE(odd.ok());
+  EXPECT_NE(odd.error().message.find("7 rows"), std::string::npos);
+}
+
 TEST(HfForms, GainsLessOneBecomeGains) {
   const auto t = from_hf_form(numbered({4}), HfForm::less_one, {});
   ASSERT_TRUE(t.ok());

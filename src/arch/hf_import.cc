@@ -10,10 +10,13 @@
 
 #include "arch/hf_experts.h"
 #include "arch/hf_forms.h"
+#include "arch/hf_packed.h"
+#include "arch/model_config.h"
 #include "arch/tensor_views.h"
 #include "containers/mapped_file.h"
 #include "containers/quote.h"
 #include "containers/safetensors.h"
+#include "encodings/all.h"
 #include "text/hf_tokenizer.h"
 
 namespace carat {
@@ -134,28 +137,34 @@ Result<HeadCounts> head_counts(const HfConfig& config) {
   if (config.metadata.has(prefix + "head_count_kv")) {
     CARAT_TRY(n.kv_heads, config.metadata.signed_at(prefix + "head_count_kv"));
   }
+  if (config.metadata.has(prefix + "key_length_mla")) {
+    CARAT_TRY(const int64_t key, config.metadata.signed_at(prefix + "key_length_mla"));
+    n.plain = key - config.head_dim;
+    CARAT_TRY(n.value, config.metadata.signed_at(prefix + "value_length_mla"));
+  }
   return n;
 }
 
 /// One tensor of the family, renamed and reordered.
 Result<Tensor> present(const HfConfig& config, const TensorRule& rule, int64_t layer, const Tensor& source) {
   const Encoding* e = source.encoding;
-  if (e != &encoding_f32() && e != &encoding_f16() && e != &encoding_bf16())
+  if (!e->is_float && !is_packed(*e))
     return bad_data("tensor {} is stored as {}; carat reads weights in F32, F16 and BF16", quote(source.name),
                     e->name);
   Tensor t = source;
   // A router of one output is a matrix of one row there.
   if (rule.role == Role::shared_router && t.shape.size() == 2 && t.shape[0] == 1)
     t.shape.erase(t.shape.begin());
-  if (t.shape.size() != rule.shape.size())
+  if (t.shape.size() != rank_in_hf(rule))
     return bad_data("tensor {} has {} dimensions, not {}", quote(source.name), source.shape.size(),
-                    rule.shape.size());
+                    rank_in_hf(rule));
   if (rule.form != HfForm::same) {
     CARAT_TRY(const HeadCounts heads, head_counts(config));
     CARAT_TRY(t, from_hf_form(t, rule.form, heads));
   }
   t.name = rule.gguf_name(layer);
-  if (t.shape.size() == 1) t = as_f32(t);
+  // llama.cpp adds nothing but F32; only experts' biases have two dimensions.
+  if (t.shape.size() == 1 || t.name.ends_with(".bias")) t = as_f32(t);
   const bool rotated = rule.role == Role::query || rule.role == Role::key || rule.role == Role::query_bias ||
                        rule.role == Role::key_bias;
   if (rotated && config.family->reorders_rotary()) {
@@ -171,6 +180,13 @@ bool can_be_recomputed(std::string_view name) {
   return name.ends_with("rotary_emb.inv_freq") || name.ends_with(".attention.masked_bias") ||
          name.ends_with(".attention.bias") || name.ends_with(".attn.bias") ||
          name.ends_with(".attn.masked_bias");
+}
+
+/// Layers after the last, which predict further tokens (DeepSeek-V3, section 2.2).
+bool is_of_further_layer(std::string_view name, int64_t layers, int64_t further) {
+  for (int64_t i = 0; i < further; ++i)
+    if (name.starts_with(fmt::format("model.layers.{}.", layers + i))) return true;
+  return false;
 }
 
 /// "135M", "7.2B": as the gguf package rounds.
@@ -211,10 +227,11 @@ std::string model_name(const std::string& directory, const json::object& config)
   return name;
 }
 
-/// The float type most matrix weights have, as general.file_type numbers it.
+/// The type most matrix weights have, as general.file_type numbers it.
 uint32_t file_type(const std::vector<Tensor>& tensors) {
-  std::pair<const Encoding*, uint32_t> types[] = {
-      {&encoding_f32(), 0}, {&encoding_f16(), 1}, {&encoding_bf16(), 32}};
+  // MXFP4's number says that experts have it.
+  const std::pair<const Encoding*, uint32_t> types[] = {
+      {&encoding_f32(), 0}, {&encoding_f16(), 1}, {&encoding_bf16(), 32}, {&encoding_of<MXFP4>(), 38}};
   uint64_t best = 0;
   uint32_t found = 0;
   for (const auto& [encoding, number] : types) {
@@ -305,6 +322,10 @@ Status map_tensors(const HfConfig& config, const Checkpoint& source, std::vector
   CARAT_TRY(const int64_t first_mixture,
             first_mixture_layer(config.metadata, family, static_cast<int64_t>(layers)));
   CARAT_TRY(const bool tied, is_tied(config, source, left_out));
+  LatentConfig latent{.absorbed = true};  // the layout that llama.cpp's converter writes
+  CARAT_TRY(const uint64_t query_rank,
+            config.metadata.unsigned_or(std::string(family.architecture) + ".attention.q_lora_rank", 0));
+  latent.query_rank = static_cast<int64_t>(query_rank);
   std::unordered_set<std::string_view> used;
   const auto take = [&](const TensorRule& rule, int64_t layer) -> Status {
     if (rule.role == Role::rope_divisors && !config.divisors.empty()) {
@@ -318,14 +339,16 @@ Status map_tensors(const HfConfig& config, const Checkpoint& source, std::vector
         out.push_back({rule.gguf_name(0), {n}, &encoding_f32(), float_data(*values, n)});
       }
     if (rule.hf.empty() || !rule.in_layer(layer >= first_mixture)) return {};
+    const bool by_config = rule.presence == Presence::by_config;
+    if (by_config && !asked_for(rule.role, latent)) return {};
     std::optional<Tensor> found;
     if (rule.per_expert()) {
       CARAT_TRY(found, stack_experts(source, rule, layer, used));
-    } else if (const Tensor* one = find_in_hf(source, rule, layer)) {
-      used.insert(one->name);
-      found = *one;
+    } else {
+      const Tensor* one = find_in_hf(source, rule, layer);
+      CARAT_TRY(found, find_weights(source, one ? one->name : rule.hf_name(layer), used));
     }
-    if (!found && rule.presence == Presence::required)
+    if (!found && (by_config || rule.presence == Presence::required))
       return bad_data("tensor {} is missing", rule.hf_name(layer));
     if (!found) return {};
     if (rule.role == Role::output && tied) return {};
@@ -342,8 +365,13 @@ Status map_tensors(const HfConfig& config, const Checkpoint& source, std::vector
     for (auto rule = first; rule != last; ++rule) CARAT_DO(take(*rule, layer));
   for (auto rule = last; rule != family.tensors.end(); ++rule) CARAT_DO(take(*rule, 0));
 
+  uint64_t further = 0;
   for (const Tensor& t : source.tensors) {
     if (used.contains(t.name)) continue;
+    if (is_of_further_layer(t.name, static_cast<int64_t>(layers), config.further_layers)) {
+      ++further;
+      continue;
+    }
     if (can_be_recomputed(t.name)) {
       left_out.push_back(t.name);
       continue;
@@ -352,6 +380,9 @@ Status map_tensors(const HfConfig& config, const Checkpoint& source, std::vector
     out.push_back(vector ? as_f32(t) : t);
     if (out.back().shape.empty()) out.back().shape = {1};
   }
+  if (further > 0)
+    left_out.push_back(
+        fmt::format("model.layers.{}.* ({} tensors that predict further tokens)", layers, further));
   const Tensor* embedding = find_in_hf(source, *family.rule(Role::token_embedding), 0);
   if (embedding && config.vocabulary > 0 && embedding->shape[0] != config.vocabulary)
     return bad_data("config.json says vocab_size {}, but {} has {} rows", config.vocabulary, embedding->name,

@@ -86,21 +86,6 @@ Status check_tensor(const Checkpoint& checkpoint, const ModelConfig& c, const Te
   return {};
 }
 
-/// Of tensors that are there by_config.
-bool asked_for(Role role, const LatentConfig& latent) {
-  switch (role) {
-    case Role::query:
-      return latent.query_rank == 0;
-    case Role::key_value_expansion:
-      return !latent.absorbed;
-    case Role::key_expansion:
-    case Role::value_expansion:
-      return latent.absorbed;
-    default:  // query_latent, its norm and what follows it
-      return latent.query_rank > 0;
-  }
-}
-
 /// All tensors of the family there and of the right shape; sets qkv_bias and qk_norm.
 Status check_tensors(const Checkpoint& checkpoint, const Family& family, ModelConfig& c) {
   for (const TensorRule& rule : family.tensors) {
@@ -206,6 +191,7 @@ Status read_rope(const Checkpoint& checkpoint, const ConfigReader& read, ModelCo
   c.yarn_ext_factor = static_cast<float>(extrapolation < 0.0 ? (yarn ? 1.0 : 0.0) : extrapolation);
   c.yarn_beta_fast = static_cast<float>(fast);
   c.yarn_beta_slow = static_cast<float>(slow);
+  CARAT_TRY(c.yarn_whole_pairs, read.flag("rope.scaling.yarn_truncate", true));
   if (yarn && c.rope_base <= 1.0f)
     return bad_data("{}: {} must be above 1 for yarn", checkpoint.source, read.key("rope.freq_base"));
   return {};
@@ -272,6 +258,20 @@ Status check_vocabulary(const Checkpoint& checkpoint, const ConfigReader& read, 
 }
 
 }  // namespace
+
+bool asked_for(Role role, const LatentConfig& latent) {
+  switch (role) {
+    case Role::query:
+      return latent.query_rank == 0;
+    case Role::key_value_expansion:
+      return !latent.absorbed;
+    case Role::key_expansion:
+    case Role::value_expansion:
+      return latent.absorbed;
+    default:  // query_latent, its norm and what follows it
+      return latent.query_rank > 0;
+  }
+}
 
 bool may_have(const ModelConfig& c, const TensorRule& rule, int64_t layer) {
   return rule.in_layer(c.is_mixture(layer)) &&

@@ -83,6 +83,7 @@ struct ModelConfig {
   int64_t rope_original_context = 0;
   float yarn_attention_factor = 1.0f;  ///< as llama.cpp's rope.scaling.attn_factor
   float yarn_beta_fast = 32.0f, yarn_beta_slow = 1.0f, yarn_ext_factor = 1.0f;
+  bool yarn_whole_pairs = true;           ///< the range of pairs between the two is widened to whole ones
   std::vector<float> rope_divisors;       ///< rope_freqs.weight (llama3): rotary_dim / 2 divisors, or empty
   std::vector<float> rope_divisors_long;  ///< in their place for contexts beyond the original (longrope)
   bool tied_embeddings = false;           ///< no output.weight
@@ -105,6 +106,9 @@ struct ModelConfig {
   }
 };
 
+/// Whether queries, keys and values that come from latent vectors in this way take a tensor of this role,
+/// which is there by_config.
+bool asked_for(Role role, const LatentConfig& latent);
 /// Whether layer `layer` (0 for tensors outside layers) may have a family's tensor, by its kind and numbers.
 bool may_have(const ModelConfig& config, const TensorRule& rule, int64_t layer);
 

@@ -273,6 +273,27 @@ TEST(Rope, YarnKeepsFastPairsAndInterpolatesSlowOnes) {
   expect_pair(c, 0, plain(0) / 4.0, 0.5);
 }
 
+TEST(Rope, YarnsRampMayBeginAndEndBetweenPairs) {
+  // gpt-oss: d = 64, base 150000, L = 4096; the ramp goes from pair 8.09 to pair 17.40.
+  ModelConfig c = rotary(64);
+  c.rope_base = 150000.0f;
+  c.rope_scaling = RopeScaling::yarn;
+  c.rope_factor = 32.0f;
+  c.rope_original_context = 4096;
+  const auto pair = [](double turns) {
+    return 64 * std::log(4096 / (turns * 2 * M_PI)) / (2 * std::log(150000.0));
+  };
+  const double magnitude = 1.0 + 0.1 * std::log(32.0);
+  const auto expected = [&](int i, double low, double high) {
+    const double ramp = (i - low) / (high - low), plain = std::pow(150000.0, -i / 32.0);
+    return plain / 32.0 * ramp + plain * (1 - ramp);
+  };
+  expect_pair(c, 12, expected(12, std::floor(pair(32)), std::ceil(pair(1))), magnitude);
+  c.yarn_whole_pairs = false;
+  expect_pair(c, 12, expected(12, pair(32), pair(1)), magnitude);
+  expect_pair(c, 8, std::pow(150000.0, -8 / 32.0), magnitude);
+}
+
 TEST(Rope, ScalingKeys) {
   Checkpoint c = tiny_model("qwen2", {});
   c.metadata.set("qwen2.rope.scaling.type", Value::string("yarn"));
@@ -284,6 +305,9 @@ TEST(Rope, ScalingKeys) {
   EXPECT_EQ(config->rope_factor, 4.0f);
   EXPECT_EQ(config->rope_original_context, 16);
   EXPECT_EQ(config->yarn_ext_factor, 1.0f);
+  EXPECT_TRUE(config->yarn_whole_pairs);
+  c.metadata.set("qwen2.rope.scaling.yarn_truncate", Value::boolean(false));
+  EXPECT_FALSE(read_model_config(c)->yarn_whole_pairs);
   c.metadata.set("qwen2.rope.scaling.type", Value::string("none"));
   EXPECT_EQ(read_model_config(c)->rope_factor, 1.0f);
   c.metadata.erase("qwen2.rope.scaling.type");

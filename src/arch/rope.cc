@@ -6,7 +6,8 @@
 //   yarn                  f_i (1 - m_i) / factor + f_i m_i
 //                         m_i = ext_factor * (1 - clamp((i - low) / (high - low), 0, 1))
 //                         low, high: pairs that turn beta_fast and beta_slow times over the original context,
-//                         rounded down and up; magnitude = attn_factor * (1 + 0.1 ln factor) for factor > 1
+//                         rounded down and up unless the model says otherwise; magnitude = attn_factor * (1 +
+//                         0.1 ln factor) for factor > 1
 //   llama3                divisors from rope_freqs.weight (arch/hf_config.cc computes them from config.json)
 //
 // In double and rounded once at the end. ggml multiplies floats pair by pair and so drifts by about 1e-6 of
@@ -36,8 +37,11 @@ void rope_row(const ModelConfig& c, int64_t position, float* cos, float* sin) {
   double magnitude = c.yarn_attention_factor;
   double low = 0.0, high = 1.0;
   if (extrapolation != 0.0) {
-    low = std::max(0.0, std::floor(yarn_pair(c, c.yarn_beta_fast)));
-    high = std::min(c.rotary_dim - 1.0, std::ceil(yarn_pair(c, c.yarn_beta_slow)));
+    low = yarn_pair(c, c.yarn_beta_fast);
+    high = yarn_pair(c, c.yarn_beta_slow);
+    if (c.yarn_whole_pairs) low = std::floor(low), high = std::ceil(high);
+    low = std::max(0.0, low);
+    high = std::min(c.rotary_dim - 1.0, high);
     if (c.rope_factor > 1.0f) magnitude *= 1.0 + 0.1 * std::log(static_cast<double>(c.rope_factor));
   }
   for (int i = 0; i < pairs; ++i) {

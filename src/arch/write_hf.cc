@@ -14,6 +14,7 @@
 #include "arch/hf_config.h"
 #include "arch/hf_experts.h"
 #include "arch/hf_import.h"
+#include "arch/hf_merge.h"
 #include "arch/metadata_json.h"
 #include "arch/open_model.h"
 #include "arch/tensor_views.h"
@@ -250,7 +251,12 @@ Status plan_config(const Checkpoint& c, const Family& family, const HfWriteOptio
     with_config.emplace_back("config.json", json::serialize(config));
     CARAT_DO(import_tokenizer(with_config, static_cast<uint64_t>(facts.vocabulary), derived));
   }
-  const auto carried = left_to_carry(c.metadata, derived);
+  Metadata wanted = c.metadata;
+  // GGUF's older layout of latent attention is read back as the newer one, whose heads are others.
+  if (c.find("blk.0.attn_kv_b.weight"))
+    for (const std::string_view key : {"head_count_kv", "key_length", "value_length"})
+      wanted.erase(fmt::format("{}attention.{}", prefix, key));
+  const auto carried = left_to_carry(wanted, derived);
   if (!carried.empty()) config["gguf_metadata"] = metadata_to_json(carried);
   plan.files.emplace_back("config.json", pretty_json(config));
   return {};
@@ -292,6 +298,11 @@ Status plan_tensors(const Checkpoint& c, const Family& family, const HfWriteOpti
     if (rule->per_expert() && t.shape.size() == rule->shape.size()) {
       for (int64_t expert = 0; expert < t.shape.front(); ++expert)
         CARAT_DO(add(rule->hf_name(layer, expert), one_expert(t, expert)));
+      continue;
+    }
+    if (rule->form != HfForm::same) {
+      CARAT_TRY(std::optional<Tensor> form, to_hf_form(c, family, *rule, layer, t));
+      if (form) CARAT_DO(add(rule->hf_name(layer), *std::move(form)));
       continue;
     }
     Tensor source = t;
