@@ -5,10 +5,12 @@
 // GGUF has two layouts. The older one holds attn_kv_b, from which each head's key and value are computed; the
 // newer one its two halves, the keys' transposed, and its metadata say that there is one key-value head, as
 // in LatentConfig::absorbed. YaRN scales the scores, not the rotation. (llama.cpp: models/deepseek2.cpp and
-// llama-context.cpp; Hugging Face: modeling_deepseek.py)
+// llama-context.cpp; Hugging Face: modeling_deepseek.py) Directories have the older layout and are presented
+// in the newer one, as llama.cpp's converter writes it.
 #include <cmath>
 
 #include "arch/config_reader.h"
+#include "arch/deepseek2_hf.h"
 #include "arch/family.h"
 #include "arch/model_config.h"
 #include "arch/tensor_tables.h"
@@ -82,55 +84,112 @@ Status read_deepseek2(const ConfigReader& read, ModelConfig& c) {
   return {};
 }
 
+constexpr ExpertNames kExperts{.router = "model.layers.{}.mlp.gate.weight",
+                               .gate = "model.layers.{}.mlp.experts.{}.gate_proj.weight",
+                               .up = "model.layers.{}.mlp.experts.{}.up_proj.weight",
+                               .down = "model.layers.{}.mlp.experts.{}.down_proj.weight"};
+constexpr ExpertNames kShared{.router = "",
+                              .gate = "model.layers.{}.mlp.shared_experts.gate_proj.weight",
+                              .up = "model.layers.{}.mlp.shared_experts.up_proj.weight",
+                              .down = "model.layers.{}.mlp.shared_experts.down_proj.weight"};
+
 TensorRules deepseek2_tensors() {
   using enum Role;
-  TensorRules t = with_shared_expert(with_experts(decoder_tensors(Presence::optional, false), {}), {});
-  drop(t, {rope_divisors, query_bias, key_bias, value_bias, query, key, value});
+  using enum Dim;
+  TensorRules t =
+      with_shared_expert(with_experts(decoder_tensors(Presence::optional, false), kExperts), kShared);
+  drop(t, {rope_divisors, query_bias, key_bias, value_bias, Role::query, Role::key, Role::value});
   constexpr Presence asked = Presence::by_config;
-  add_to_layers(
-      t, {{router_correction,
-           "blk.{}.exp_probs_b.bias",
-           "",
-           {Dim::experts},
-           Presence::optional,
-           LayerKind::mixture},
-          {query, "blk.{}.attn_q.weight", "", {Dim::latent_queries, Dim::width}, asked},
-          {query_latent, "blk.{}.attn_q_a.weight", "", {Dim::query_rank, Dim::width}, asked},
-          {query_latent_norm, "blk.{}.attn_q_a_norm.weight", "", {Dim::query_rank}, asked},
-          {query_expansion, "blk.{}.attn_q_b.weight", "", {Dim::latent_queries, Dim::query_rank}, asked},
-          {key_value_latent, "blk.{}.attn_kv_a_mqa.weight", "", {Dim::latent_keys, Dim::width}},
-          {key_value_latent_norm, "blk.{}.attn_kv_a_norm.weight", "", {Dim::latent_rank}},
-          {key_value_expansion,
-           "blk.{}.attn_kv_b.weight",
-           "",
-           {Dim::latent_keys_and_values, Dim::latent_rank},
-           asked},
-          {key_expansion,
-           "blk.{}.attn_k_b.weight",
-           "",
-           {Dim::heads, Dim::latent_rank, Dim::latent_plain},
-           asked},
-          {value_expansion,
-           "blk.{}.attn_v_b.weight",
-           "",
-           {Dim::heads, Dim::latent_value, Dim::latent_rank},
-           asked}});
+  constexpr LayerKind every = LayerKind::every;
+  constexpr std::string_view kKeysAndValues = "model.layers.{}.self_attn.kv_b_proj.weight";
+  add_to_layers(t, {{router_correction,
+                     "blk.{}.exp_probs_b.bias",
+                     "model.layers.{}.mlp.gate.e_score_correction_bias",
+                     {experts},
+                     Presence::optional,
+                     LayerKind::mixture},
+                    {query,
+                     "blk.{}.attn_q.weight",
+                     "model.layers.{}.self_attn.q_proj.weight",
+                     {latent_queries, width},
+                     asked},
+                    {query_latent,
+                     "blk.{}.attn_q_a.weight",
+                     "model.layers.{}.self_attn.q_a_proj.weight",
+                     {Dim::query_rank, width},
+                     asked},
+                    {query_latent_norm,
+                     "blk.{}.attn_q_a_norm.weight",
+                     "model.layers.{}.self_attn.q_a_layernorm.weight",
+                     {Dim::query_rank},
+                     asked},
+                    {query_expansion,
+                     "blk.{}.attn_q_b.weight",
+                     "model.layers.{}.self_attn.q_b_proj.weight",
+                     {latent_queries, Dim::query_rank},
+                     asked},
+                    {key_value_latent,
+                     "blk.{}.attn_kv_a_mqa.weight",
+                     "model.layers.{}.self_attn.kv_a_proj_with_mqa.weight",
+                     {Dim::latent_keys, width}},
+                    {key_value_latent_norm,
+                     "blk.{}.attn_kv_a_norm.weight",
+                     "model.layers.{}.self_attn.kv_a_layernorm.weight",
+                     {latent_rank}},
+                    {key_value_expansion,
+                     "blk.{}.attn_kv_b.weight",
+                     kKeysAndValues,
+                     {latent_keys_and_values, latent_rank},
+                     asked},
+                    {key_expansion,
+                     "blk.{}.attn_k_b.weight",
+                     kKeysAndValues,
+                     {heads, latent_rank, latent_plain},
+                     asked,
+                     every,
+                     HfForm::latent_keys},
+                    {value_expansion,
+                     "blk.{}.attn_v_b.weight",
+                     kKeysAndValues,
+                     {heads, latent_value, latent_rank},
+                     asked,
+                     every,
+                     HfForm::latent_values}});
   return t;
 }
 
 }  // namespace
 
 const Family& deepseek2_family() {
-  static const Family family{.architecture = "deepseek2",
-                             .classes = {},
-                             .rope_interleaved = true,
-                             .writes_vocabulary_and_rotary = true,
-                             .tensors = deepseek2_tensors(),
-                             .norms = {{Role::output_norm, {Role::output}}},
-                             .pairs = {},
-                             .read_own = &read_deepseek2,
-                             .checked_against = "llama.cpp",
-                             .hf_rope_interleaved = true};
+  using enum HfKey::Kind;
+  using Window = HfClass::Window;
+  static const Family family{
+      .architecture = "deepseek2",
+      .classes = {{"DeepseekV3ForCausalLM", "deepseek_v3", Window::never, 4096, 0, true},
+                  {"DeepseekV2ForCausalLM", "deepseek_v2", Window::never, 2048, 0, true}},
+      .rope_interleaved = true,
+      .writes_vocabulary_and_rotary = true,
+      .tensors = deepseek2_tensors(),
+      .norms = {{Role::output_norm, {Role::output}}},
+      .pairs = {},
+      .read_own = &read_deepseek2,
+      .expert_keys = {{"n_routed_experts", "expert_count"},
+                      {"num_experts_per_tok", "expert_used_count"},
+                      {"moe_intermediate_size", "expert_feed_forward_length"},
+                      {"n_shared_experts", "expert_shared_count"},
+                      {"first_k_dense_replace", "leading_dense_block_count"},
+                      {"routed_scaling_factor", "expert_weights_scale", number},
+                      {"norm_topk_prob", "expert_weights_norm", flag},
+                      {"moe_layer_freq", "", count, 1, 1}},
+      .checked_against = "llama.cpp and transformers",
+      .hf_rope_interleaved = true,
+      .hf = {.quantized = {"fp8"},
+             .head_size = "qk_rope_head_dim",
+             .keys = {{"attention_bias", "", flag, 0},
+                      {"mlp_bias", "", flag, 0},
+                      {"rope_interleave", "", flag, 1}},
+             .read_own = &read_hf_deepseek2,
+             .write_own = &write_hf_deepseek2}};
   return family;
 }
 

@@ -138,6 +138,9 @@ inline Checkpoint tiny_model(const std::string& architecture, const TinyShape& s
       count("attention.value_length_mla", s.latent_value);
     }
     count("leading_dense_block_count", s.first_mixture);
+    count("expert_gating_func", 1);
+    m.set(architecture + ".expert_weights_scale", Value::f32(1.0f));
+    m.set(architecture + ".expert_weights_norm", Value::boolean(false));
     count("expert_shared_count", s.shared_feed_forward / s.expert_feed_forward);
   }
   Random random(seed);

@@ -1,0 +1,183 @@
+// Directories of DeepSeek's models and of gpt-oss, whose tensors stand otherwise there than in GGUF.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "arch/hf_config.h"
+#include "arch/hf_import.h"
+#include "arch/hf_merge.h"
+#include "arch/model_config.h"
+#include "arch/open_model.h"
+#include "arch/tiny_model.h"
+#include "base/context.h"
+#include "containers/gguf.h"
+#include "containers/mapped_file.h"
+#include "containers/safetensors.h"
+
+namespace carat {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::TinyShape;
+
+class HfMixtures : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::temp_directory_path() / ("carat_hf_mixtures_" + std::to_string(::getpid()));
+    fs::remove_all(root_);
+    fs::create_directories(root_);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  std::string path() const { return (root_ / "m").string(); }
+  Status write(const Checkpoint& c) {
+    ThreadPool pool(2);
+    Cancellation cancellation;
+    Progress progress;
+    return write_hf_directory({pool, cancellation, progress}, c, path(), {&encoding_f32()}, nullptr);
+  }
+
+  fs::path root_;
+};
+
+Checkpoint tiny(const std::string& architecture, const TinyShape& changed = {}) {
+  TinyShape shape = testing::tiny_shape(*find_family(architecture), changed);
+  shape.vocabulary = 512;
+  Checkpoint c = testing::tiny_model(architecture, shape);
+  const auto golden = read_gguf(CARAT_SOURCE_DIR "/golden/stories260K.gguf");
+  EXPECT_TRUE(golden.ok());
+  for (const auto& [key, value] : golden->metadata.entries())
+    if (key.starts_with("tokenizer.")) c.metadata.set(key, value);
+  c.metadata.set("gpt-oss.attention.sliding_window", Value::u32(7));
+  return c;
+}
+
+std::vector<float> values(const Checkpoint& c, std::string_view name) {
+  const Tensor* t = c.find(name);
+  if (!t) {
+    ADD_FAILURE() << name << " is missing";
+    return {};
+  }
+  const auto all = t->read_all();
+  EXPECT_TRUE(all.ok());
+  return all.ok() ? *all : std::vector<float>();
+}
+
+TEST_F(HfMixtures, GptOssHasGatesAndUpsInTurnOutside) {
+  const Checkpoint c = tiny("gpt-oss");
+  ASSERT_TRUE(write(c).ok());
+  const auto raw = read_safetensors_directory(path());
+  ASSERT_TRUE(raw.ok()) << raw.error().message;
+  const int64_t experts = 4, width = 12, channels = 8;
+  const Tensor* both = raw->find("model.layers.1.mlp.experts.gate_up_proj");
+  ASSERT_NE(both, nullptr);
+  EXPECT_EQ(both->shape, (std::vector<int64_t>{experts, width, 2 * channels}));
+  const auto outside = values(*raw, both->name), gate = values(c, "blk.1.ffn_gate_exps.weight"),
+             up = values(c, "blk.1.ffn_up_exps.weight");
+  const auto bias = values(*raw, "model.layers.1.mlp.experts.gate_up_proj_bias"),
+             up_bias = values(c, "blk.1.ffn_up_exps.bias");
+  const auto down_outside = values(*raw, "model.layers.1.mlp.experts.down_proj"),
+             down = values(c, "blk.1.ffn_down_exps.weight");
+  for (int64_t e = 0; e < experts; ++e)
+    for (int64_t r = 0; r < channels; ++r) {
+      EXPECT_EQ(bias[e * 2 * channels + 2 * r + 1], up_bias[e * channels + r]);
+      for (int64_t j = 0; j < width; ++j) {
+        EXPECT_EQ(outside[(e * width + j) * 2 * channels + 2 * r], gate[(e * channels + r) * width + j]);
+        EXPECT_EQ(outside[(e * width + j) * 2 * channels + 2 * r + 1], up[(e * channels + r) * width + j]);
+        EXPECT_EQ(down_outside[(e * channels + r) * width + j], down[(e * width + j) * channels + r]);
+      }
+    }
+}
+
+TEST_F(HfMixtures, TheOlderLayoutOfLatentAttentionComesBackAsTheNewer) {
+  const Checkpoint old = tiny("deepseek2");
+  ASSERT_NE(old.find("blk.0.attn_kv_b.weight"), nullptr);
+  ASSERT_TRUE(write(old).ok());
+  const auto back = open_model(path());
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  const auto config = read_model_config(*back);
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  EXPECT_TRUE(config->latent.absorbed);
+  EXPECT_EQ(config->latent.plain, 2);
+  EXPECT_EQ(config->latent.value, 3);
+  EXPECT_EQ(back->find("blk.0.attn_kv_b.weight"), nullptr);
+  const auto both = values(old, "blk.1.attn_kv_b.weight"), k = values(*back, "blk.1.attn_k_b.weight"),
+             v = values(*back, "blk.1.attn_v_b.weight");
+  const int64_t heads = 6, plain = 2, value = 3, rank = 10;
+  for (int64_t h = 0; h < heads; ++h)
+    for (int64_t c = 0; c < rank; ++c) {
+      for (int64_t p = 0; p < plain; ++p)
+        EXPECT_EQ(k[(h * rank + c) * plain + p], both[(h * (plain + value) + p) * rank + c]);
+      for (int64_t p = 0; p < value; ++p)
+        EXPECT_EQ(v[(h * value + p) * rank + c], both[(h * (plain + value) + plain + p) * rank + c]);
+    }
+}
+
+TEST_F(HfMixtures, LayersThatPredictFurtherTokensAreLeftOutAndNamed) {
+  ASSERT_TRUE(write(tiny("deepseek2", {.absorbed = true})).ok());
+  auto raw = read_safetensors_directory(path());
+  ASSERT_TRUE(raw.ok());
+  std::string text = *read_small_file(path() + "/config.json", 1 << 20);
+  auto config = read_hf_config(text);
+  ASSERT_TRUE(config.ok()) << config.error().message;
+  Tensor further = *raw->find("model.layers.1.input_layernorm.weight");
+  further.name = "model.layers.2.enorm.weight";
+  raw->tensors.push_back(further);
+  ASSERT_TRUE(raw->reindex().ok());
+  std::vector<Tensor> tensors;
+  std::vector<std::string> left_out;
+  config->further_layers = 1;
+  ASSERT_TRUE(map_tensors(*config, *raw, tensors, left_out).ok());
+  EXPECT_EQ(left_out, std::vector<std::string>{"model.layers.2.* (1 tensors that predict further tokens)"});
+  for (const Tensor& t : tensors) EXPECT_FALSE(t.name.starts_with("model.")) << t.name;
+  // Unless config.json says that there are some, they are something that carat does not know.
+  config->further_layers = 0;
+  tensors.clear();
+  left_out.clear();
+  ASSERT_TRUE(map_tensors(*config, *raw, tensors, left_out).ok());
+  EXPECT_TRUE(left_out.empty());
+  EXPECT_EQ(tensors.back().name, "model.layers.2.enorm.weight");
+}
+
+TEST_F(HfMixtures, WhatIsMissingIsNamed) {
+  ASSERT_TRUE(write(tiny("deepseek2", {.absorbed = true})).ok());
+  const auto raw = read_safetensors_directory(path());
+  ASSERT_TRUE(raw.ok());
+  const auto config = read_hf_config(*read_small_file(path() + "/config.json", 1 << 20));
+  ASSERT_TRUE(config.ok());
+  for (const char* name :
+       {"model.layers.1.self_attn.kv_b_proj.weight", "model.layers.0.self_attn.q_b_proj.weight",
+        "model.layers.1.mlp.gate.weight", "model.layers.1.mlp.shared_experts.up_proj.weight"}) {
+    Checkpoint without = *raw;
+    std::erase_if(without.tensors, [&](const Tensor& t) { return t.name == name; });
+    ASSERT_TRUE(without.reindex().ok());
+    std::vector<Tensor> tensors;
+    std::vector<std::string> left_out;
+    const auto mapped = map_tensors(*config, without, tensors, left_out);
+    ASSERT_FALSE(mapped.ok()) << name;
+    EXPECT_NE(mapped.error().message.find(std::string(name) + " is missing"), std::string::npos)
+        << mapped.error().message;
+  }
+}
+
+TEST(HfMerge, HalvesThatDoNotBelongTogetherAreRefused) {
+  const Family& family = *find_family("gpt-oss");
+  Checkpoint c = tiny("gpt-oss");
+  const TensorRule& gate = *family.rule(Role::gate_experts);
+  for (Tensor& t : c.tensors)
+    if (t.name == "blk.0.ffn_up_exps.weight") t.shape = {4, 4, 24};
+  const auto unlike = to_hf_form(c, family, gate, 0, *c.find("blk.0.ffn_gate_exps.weight"));
+  ASSERT_FALSE(unlike.ok());
+  EXPECT_NE(unlike.error().message.find("different shapes"), std::string::npos);
+  const auto second =
+      to_hf_form(c, family, *family.rule(Role::up_experts), 1, *c.find("blk.1.ffn_up_exps.weight"));
+  ASSERT_TRUE(second.ok());
+  EXPECT_FALSE(second->has_value());
+  std::erase_if(c.tensors, [](const Tensor& t) { return t.name == "blk.0.ffn_up_exps.weight"; });
+  ASSERT_TRUE(c.reindex().ok());
+  EXPECT_FALSE(to_hf_form(c, family, gate, 0, *c.find("blk.0.ffn_gate_exps.weight")).ok());
+}
+
+}  // namespace
+}  // namespace carat
