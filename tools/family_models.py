@@ -92,7 +92,8 @@ class Model:
         for name, kind, element, value in self.tokenizer:
             w.add_key_value(name, value, kind, element if kind == gguf.GGUFValueType.ARRAY else None)
         for name, value in self.gguf.items():
-            w.add_tensor(name, value)
+            codes = value.dtype == np.uint8
+            w.add_tensor(name, value, raw_dtype=gguf.GGMLQuantizationType.MXFP4 if codes else None)
         w.write_header_to_file()
         w.write_kv_data_to_file()
         w.write_tensors_to_file()
