@@ -160,7 +160,7 @@ json::object report_json(const QuantizeReport& report, const std::string& out) {
     tensor["relative_error"] = t.relative_error;
     if (t.guide.tokens > 0) {
       tensor["calibration_tokens"] = t.guide.tokens;
-      if (t.shape.size() == 3) {
+      if (t.name.find("_exps.") != std::string::npos) {
         tensor["calibration_tokens_least"] = t.guide.least_tokens;
         tensor["experts_unseen"] = t.guide.unseen;
         tensor["shrink"] = t.guide.shrink;
