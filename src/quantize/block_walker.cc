@@ -14,6 +14,7 @@
 #include "model/rows.h"
 #include "quantize/expert_feedback.h"
 #include "quantize/hessian_tap.h"
+#include "quantize/kept_rows.h"
 #include "quantize/layer_roles.h"
 #include "stats/sequence_passes.h"
 
@@ -260,7 +261,10 @@ class BlockWalker final : public Guide {
       case LinearInput::down:
         if (mixture) return {};
         CARAT_DO(each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
-          layer_gated(context.pool, model(), layer_, l, pass.rows, x, scratch_);
+          if (gated_.has(stage_))
+            gated_.get(context.pool, pass.first, pass.rows, scratch_.gate.data());
+          else
+            layer_gated(context.pool, model(), layer_, l, pass.rows, x, scratch_);
           layer_down(context.pool, model(), layer_, l, pass.rows, x, scratch_);
         }));
         return config().parallel ? add_attention(context, l) : Status();
@@ -414,9 +418,13 @@ class BlockWalker final : public Guide {
 
   Status measure_input(const Context& context, const WalkPlace& place, int64_t columns) {
     hessian_.assign(static_cast<size_t>(columns * columns), 0.0f);
+    const bool keeps = *place.step == LinearInput::down && activations_ == ActivationScheme::bfloat16 &&
+                       !config().is_mixture(place.layer) &&
+                       gated_.begin(stage_of(place), text_.tokens(), columns);
     CARAT_DO(passes_->each(context, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
-      accumulate_gram(context.pool, kernels_, activations_, input_rows(context, place, pass), pass.rows,
-                      columns, hessian_.data());
+      const float* rows = input_rows(context, place, pass);
+      accumulate_gram(context.pool, kernels_, activations_, rows, pass.rows, columns, hessian_.data());
+      if (keeps) gated_.put(context.pool, pass.first, pass.rows, rows);
       return {};
     }));
     mirror_gram(context.pool, hessian_.data(), columns);
@@ -444,6 +452,7 @@ class BlockWalker final : public Guide {
 
   int64_t stage_ = 0;  // whose input x_ and attended_ are at
   std::vector<float> x_, attended_;
+  KeptRows gated_;  ///< of the stage whose Hessian was measured
   std::optional<SequencePasses> passes_;
   ForwardScratch scratch_;
 

@@ -21,9 +21,9 @@
 // them without any Hessian. Rejected: a file of hidden states beside the partial one, as large as the model's
 // own activations, to save a tenth of the time.
 //
-// Memory: calibration tokens * (width + what attention hands on) floats, one layer in float, one Hessian and
-// its factor; of experts what expert_feedback.h says. Time: about 1.4 forward passes over the calibration set
-// besides Hessians and rounding.
+// Memory: calibration tokens * (width + what attention hands on) floats, in bf16 the feed-forward's width
+// besides (kept_rows.h; at most 2 GiB), one layer in float, one Hessian and its factor; of experts what
+// expert_feedback.h says. Time: about a forward pass over the calibration set besides Hessians and rounding.
 #pragma once
 
 #include <memory>
