@@ -66,6 +66,7 @@ class Columns final : public TensorData {
   }
   /// A matrix is needed up to its last column.
   void release(int64_t first, int64_t count) const override {
+    if (count == 0) return;  // and rows_ may be 0
     const int64_t begin = first / rows_, end = (first + count) / rows_;
     if (end > begin) source_.data->release(begin * what_.of, (end - begin) * what_.of);
   }

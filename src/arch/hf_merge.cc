@@ -28,6 +28,12 @@ class Turns final : public TensorData {
     }
     return {};
   }
+  void release(int64_t first, int64_t count) const override {
+    const int64_t begin = first / (of_a_ + of_b_), end = (first + count) / (of_a_ + of_b_);
+    if (end == begin) return;
+    a_.data->release(begin * of_a_, (end - begin) * of_a_);
+    b_.data->release(begin * of_b_, (end - begin) * of_b_);
+  }
 
  private:
   Tensor a_, b_;
@@ -73,6 +79,14 @@ class WholeMatrices final : public TensorData {
       done += n;
     }
     return {};
+  }
+  /// A matrix is needed up to its last row; every tensor of a plan has its own.
+  void release(int64_t first, int64_t count) const override {
+    if (count == 0) return;
+    const int64_t begin = first / rows_, end = (first + count) / rows_;
+    const std::lock_guard lock(mutex_);
+    for (auto& [index, matrix] : kept_)
+      if (index >= begin && index < end) matrix = nullptr;
   }
 
  private:

@@ -161,6 +161,42 @@ TEST_F(HfMixtures, WhatIsMissingIsNamed) {
   }
 }
 
+/// Counts the rows that are read.
+class Counted final : public TensorData {
+ public:
+  Counted(std::shared_ptr<const TensorData> data, int64_t& rows) : data_(std::move(data)), rows_(rows) {}
+  Status read_bytes(int64_t first, int64_t count, uint8_t* out) const override {
+    rows_ += count;
+    return data_->read_bytes(first, count, out);
+  }
+
+ private:
+  std::shared_ptr<const TensorData> data_;
+  int64_t& rows_;
+};
+
+TEST(HfMerge, AMatrixIsTurnedOnceAndForgotten) {
+  const Family& family = *find_family("gpt-oss");
+  const Checkpoint c = tiny("gpt-oss");
+  const TensorRule& down = *family.rule(Role::down_experts);
+  int64_t rows = 0;
+  Tensor counted = *c.find("blk.0.ffn_down_exps.weight");  // four matrices of 12 rows and 8 columns
+  counted.data = std::make_shared<Counted>(counted.data, rows);
+  const auto turned = to_hf_form(c, family, down, 0, counted);
+  ASSERT_TRUE(turned.ok() && *turned);
+  std::vector<float> row(12);
+  for (int64_t r = 0; r < 16; ++r) ASSERT_TRUE((*turned)->read_rows(r, 1, row.data()).ok());
+  EXPECT_EQ(rows, 2 * 12);
+  (*turned)->data->release(0, 7);  // not its last row
+  ASSERT_TRUE((*turned)->read_rows(0, 1, row.data()).ok());
+  EXPECT_EQ(rows, 2 * 12);
+  (*turned)->data->release(7, 1);
+  ASSERT_TRUE((*turned)->read_rows(8, 1, row.data()).ok());
+  EXPECT_EQ(rows, 2 * 12);
+  ASSERT_TRUE((*turned)->read_rows(0, 1, row.data()).ok());
+  EXPECT_EQ(rows, 3 * 12);
+}
+
 TEST(HfMerge, HalvesThatDoNotBelongTogetherAreRefused) {
   const Family& family = *find_family("gpt-oss");
   Checkpoint c = tiny("gpt-oss");
