@@ -161,6 +161,107 @@ TEST_F(HfMixtures, WhatIsMissingIsNamed) {
   }
 }
 
+/// Bytes as a tensor of another name and shape.
+Tensor codes(const std::string& name, std::vector<int64_t> shape, const char* encoding, uint8_t first) {
+  class Bytes final : public TensorData {
+   public:
+    Bytes(int64_t columns, uint8_t first) : columns_(columns), first_(first) {}
+    Status read_bytes(int64_t row, int64_t count, uint8_t* out) const override {
+      for (int64_t i = 0; i < count * columns_; ++i)
+        out[i] = static_cast<uint8_t>(first_ + (row * columns_ + i) % 7);
+      return {};
+    }
+
+   private:
+    int64_t columns_;
+    uint8_t first_;
+  };
+  Tensor t{name, std::move(shape), find_encoding(encoding), nullptr};
+  t.data = std::make_shared<Bytes>(t.columns(), first);
+  return t;
+}
+
+TEST_F(HfMixtures, Mxfp4ExpertsKeepTheirCodes) {
+  ASSERT_TRUE(write(tiny("gpt-oss", {.width = 32, .expert_feed_forward = 64})).ok());
+  auto raw = read_safetensors_directory(path());
+  ASSERT_TRUE(raw.ok());
+  std::erase_if(raw->tensors, [](const Tensor& t) {
+    return t.name.ends_with("experts.gate_up_proj") || t.name.ends_with("experts.down_proj");
+  });
+  for (const char* layer : {"0", "1"}) {
+    const std::string experts = fmt::format("model.layers.{}.mlp.experts.", layer);
+    raw->tensors.push_back(codes(experts + "gate_up_proj_blocks", {4, 128, 1, 16}, "U8", 30));
+    raw->tensors.push_back(codes(experts + "gate_up_proj_scales", {4, 128, 1}, "U8", 120));
+    raw->tensors.push_back(codes(experts + "down_proj_blocks", {4, 32, 2, 16}, "U8", 50));
+    raw->tensors.push_back(codes(experts + "down_proj_scales", {4, 32, 2}, "U8", 121));
+  }
+  ASSERT_TRUE(raw->reindex().ok());
+  const auto config = read_hf_config(*read_small_file(path() + "/config.json", 1 << 20));
+  ASSERT_TRUE(config.ok());
+  Checkpoint c;
+  std::vector<std::string> left_out;
+  const auto mapped = map_tensors(*config, *raw, c.tensors, left_out);
+  ASSERT_TRUE(mapped.ok()) << mapped.error().message;
+  ASSERT_TRUE(c.reindex().ok());
+  c.metadata = config->metadata;
+  c.metadata.set("general.architecture", Value::string("gpt-oss"));
+  const auto model = read_model_config(c);  // every shape
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  for (const char* part : {"gate", "up", "down"})
+    EXPECT_EQ(c.find(fmt::format("blk.1.ffn_{}_exps.weight", part))->encoding, find_encoding("MXFP4"))
+        << part;
+  // Row 5 of an expert's ups is row 11 of both, whose scale is 120 + 11 % 7.
+  std::vector<uint8_t> block(17);
+  ASSERT_TRUE(c.find("blk.1.ffn_up_exps.weight")->data->read_bytes(5, 1, block.data()).ok());
+  EXPECT_EQ(block[0], 124);
+}
+
+TEST_F(HfMixtures, Fp8ExpertsAreStackedWithTheirScales) {
+  const TinyShape shape{.width = 128, .feed_forward = 128, .expert_feed_forward = 128, .absorbed = true};
+  ASSERT_TRUE(write(tiny("deepseek2", shape)).ok());
+  auto raw = read_safetensors_directory(path());
+  ASSERT_TRUE(raw.ok());
+  const auto config = read_hf_config(*read_small_file(path() + "/config.json", 1 << 20));
+  ASSERT_TRUE(config.ok());
+  std::vector<Tensor> scales;
+  for (Tensor& t : raw->tensors) {
+    if (t.name.find(".experts.") == std::string::npos) continue;
+    t = codes(t.name, t.shape, "F8_E4M3", 48);
+    Tensor scale{t.name + "_scale_inv", {1, 1}, &encoding_f32(), nullptr};
+    scale.data = float_data({static_cast<float>(scales.size() + 1)}, 1);
+    scales.push_back(scale);
+  }
+  ASSERT_EQ(scales.size(), 12u);
+  raw->tensors.insert(raw->tensors.end(), scales.begin(), scales.end());
+  ASSERT_TRUE(raw->reindex().ok());
+  Checkpoint c;
+  std::vector<std::string> left_out;
+  const auto mapped = map_tensors(*config, *raw, c.tensors, left_out);
+  ASSERT_TRUE(mapped.ok()) << mapped.error().message;
+  ASSERT_TRUE(c.reindex().ok());
+  const Tensor* gates = c.find("blk.1.ffn_gate_exps.weight");
+  ASSERT_NE(gates, nullptr);
+  EXPECT_EQ(gates->encoding, find_encoding("FP8_BLOCK128"));
+  EXPECT_EQ(gates->shape, (std::vector<int64_t>{4, 128, 128}));
+  std::vector<float> row(128);
+  for (int64_t expert = 0; expert < 4; ++expert) {
+    ASSERT_TRUE(gates->read_rows(expert * 128, 1, row.data()).ok());
+    const float scale =
+        values(*raw, fmt::format("model.layers.1.mlp.experts.{}.gate_proj.weight_scale_inv", expert))[0];
+    EXPECT_EQ(row[0], scale * 0.5f);     // 48
+    EXPECT_EQ(row[1], scale * 0.5625f);  // 49
+  }
+  std::erase_if(raw->tensors,
+                [](const Tensor& t) { return t.name.ends_with("experts.2.up_proj.weight_scale_inv"); });
+  ASSERT_TRUE(raw->reindex().ok());
+  c.tensors.clear();
+  const auto without = map_tensors(*config, *raw, c.tensors, left_out);
+  ASSERT_FALSE(without.ok());
+  EXPECT_NE(without.error().message.find("no model.layers.1.mlp.experts.2.up_proj.weight_scale_inv"),
+            std::string::npos)
+      << without.error().message;
+}
+
 /// Counts the rows that are read.
 class Counted final : public TensorData {
  public:
