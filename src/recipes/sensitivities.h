@@ -54,7 +54,8 @@ struct SensitivityText {
   size_t whole_bytes = 0;  ///< without a last line that was cut off
 };
 /// Of a tensor that is there twice, because it was measured again with more encodings, the last line holds.
-/// bad_data naming file and line: not such a file, an unknown encoding, a number that is none; usage where it was measured on something else than `origin`, naming what differs.
+/// bad_data naming file and line: not such a file, an unknown encoding, a number that is none; usage where it
+/// was measured on something else than `origin`, naming what differs.
 Result<SensitivityText> parse_sensitivities(std::string_view text, const std::string& file,
                                             const SensitivityOrigin& origin);
 
