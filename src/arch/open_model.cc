@@ -20,7 +20,11 @@ Result<Checkpoint> open_model(const std::string& path) {
                  "{}: weights alone are no model; name the directory that also has config.json and the "
                  "tokenizer",
                  path);
-  return read_gguf(path);
+  CARAT_TRY(Checkpoint checkpoint, read_gguf(path));
+  const auto type = checkpoint.metadata.string_or("general.type", "model");
+  if (type && (*type == "imatrix" || *type == "carat.hessians"))
+    return bad_data("{}: holds what a calibration found, and no model", path);
+  return checkpoint;
 }
 
 }  // namespace carat

@@ -7,9 +7,11 @@
 #include "arch/open_model.h"
 #include "base/stopwatch.h"
 #include "cli/calibration_text.h"
+#include "cli/file_checks.h"
 #include "cli/format.h"
 #include "cli/machine_notes.h"
 #include "cli/verb.h"
+#include "containers/gguf.h"
 #include "containers/mapped_file.h"
 #include "stats/calibrate.h"
 #include "stats/statistics_file.h"
@@ -45,6 +47,7 @@ Result<std::unique_ptr<HessianWriter>> open_hessians(const Options& options, con
   CalibrationOrigin origin;
   if (!text.sequences.empty()) {
     CARAT_TRY(origin, calibration_origin(checkpoint, text, options.text.activations));
+    CARAT_TRY(how.source, stored_digest(checkpoint));
   }
   return HessianWriter::create(options.hessians, config, origin, std::move(how));
 }
@@ -132,17 +135,18 @@ json::object expert_tokens(const CalibrationStatistics& statistics) {
 Status check_outputs(const Options& options, const Checkpoint& checkpoint) {
   for (const std::string& out : {options.out, options.hessians})
     if (is_one_of(out, checkpoint.files)) return usage_error("{}: is a file of the model", out);
+  std::vector<std::string> inputs = options.text.texts;
+  inputs.insert(inputs.end(), options.merge.begin(), options.merge.end());
+  inputs.insert(inputs.end(), options.merge_hessians.begin(), options.merge_hessians.end());
+  CARAT_DO(check_files({options.out, options.out + ".checkpoint", options.hessians}, inputs));
+  // Hours later would be late.
+  CARAT_DO(check_gguf_place(options.out, {.fingerprint = "", .discard_partial = true}));
   if (options.hessians.empty()) {
     if (!options.merge_hessians.empty())
       return usage_error(
           "--merge-hessians adds to Hessians that are written: name them with --hessians FILE");
     return {};
   }
-  if (options.hessians == options.out)
-    return usage_error("{}: statistics and Hessians are two files; give them two names", options.out);
-  for (const std::string& other : options.merge_hessians)
-    if (is_one_of(options.hessians, {other}))
-      return usage_error("{}: is to be merged itself; write to another name", other);
   if (options.text.texts.empty() && options.merge_hessians.empty())
     return usage_error("there is nothing to make Hessians of: give --text FILE, or --merge-hessians FILE");
   return {};

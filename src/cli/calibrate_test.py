@@ -68,7 +68,15 @@ class Calibrate(Case):
 
         self.refuse(65, *quantize, "--method", "gptq", "--hessians", stats, says="of type \"imatrix\", not of Hessians")
         self.refuse(64, *quantize, "--hessians", hessians, says="leave out --hessians, or choose --method gptq")
-        self.refuse(64, "calibrate", STORIES, *text, "-o", stats, "--hessians", stats, says="two names")
+        self.refuse(64, "calibrate", STORIES, *text, "-o", stats, "--hessians", stats, says="would be written twice")
+        self.refuse(64, "calibrate", STORIES, *text, "-o", stats, "--hessians", self.path("./s.gguf"),
+                    says="would be written twice")
+        self.refuse(64, "calibrate", STORIES, *text, "-o", hessians, "--hessians", out, "--merge-hessians", hessians,
+                    says="is read by this run")
+        self.refuse(64, "quantize", STORIES, hessians, "--to", "Q4_0", "--method", "gptq", "--hessians", hessians,
+                    says="is read by this run")
+        self.refuse(65, "quantize", hessians, out, "--to", "Q4_0", says="no model")
+        self.refuse(74, "calibrate", STORIES, *text, "-o", self.path("no/s.gguf"), says="cannot write there")
         self.refuse(64, "calibrate", STORIES, *text, "-o", stats, "--merge-hessians", more, says="--hessians FILE")
         self.refuse(64, "calibrate", STORIES, "--merge", stats, "-o", out, "--hessians", hessians,
                     says="nothing to make Hessians of")

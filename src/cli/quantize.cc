@@ -9,6 +9,7 @@
 #include "cli/budget_options.h"
 #include "cli/calibration_text.h"
 #include "cli/checks.h"
+#include "cli/file_checks.h"
 #include "cli/format.h"
 #include "cli/split_size.h"
 #include "cli/verb.h"
@@ -301,6 +302,9 @@ Status quantize_verb_body(Options options, Invocation& run) {
     return usage_error(
         "name the output file, or ask for a --dry-run: carat quantize IN OUT.gguf --to RECIPE");
   CARAT_DO(check_output_name(options.out));
+  std::vector<std::string> inputs = options.text.texts;
+  inputs.insert(inputs.end(), {options.calibration, options.hessians, options.rules});
+  CARAT_DO(check_files({options.out}, inputs));
   CARAT_TRY(const Method method, parse_method(options.method));
   CARAT_DO(check_two_sources(options, method));
   if (options.budget.given()) {

@@ -268,6 +268,7 @@ Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) 
                             work.feedback.damp, column_order_name(work.feedback.order)));
   if (work.hessians) {
     const CalibrationOrigin& origin = work.hessians->origin();
+    hash.update(work.hessians->digest());
     hash.update(fmt::format("hessians {} through {} shrink {} damp {} order {}\n",
                             fmt::join(origin.text_digests, " "), origin.arithmetic, work.feedback.shrink,
                             work.feedback.damp, column_order_name(work.feedback.order)));

@@ -140,10 +140,11 @@ Result<Calibration> calibrate(const Context& context, const Checkpoint& checkpoi
   CARAT_DO(check_calibration_text(checkpoint.source, config, text));
   StatisticsCollector collector(context.pool, config);
   CARAT_TRY(const CalibrationOrigin origin, calibration_origin(checkpoint, text, options.activations));
+  CARAT_TRY(const std::string stored, stored_digest(checkpoint));
 
-  const CheckpointFile file{
-      options.hessians ? std::string() : options.checkpoint_path,
-      sha256_hex(fmt::format("{} {} {} {}", origin.model, text.digest, origin.arithmetic, CARAT_VERSION))};
+  const CheckpointFile file{options.hessians ? std::string() : options.checkpoint_path,
+                            sha256_hex(fmt::format("{} {} {} {} {}", origin.model, stored, text.digest,
+                                                   origin.arithmetic, CARAT_VERSION))};
   Calibration out;
   int64_t done = 0;
   if (!file.path.empty() && file_exists(file.path) && !options.discard) {

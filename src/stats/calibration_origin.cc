@@ -14,12 +14,27 @@ Result<std::string> model_identity(const Checkpoint& checkpoint) {
   Sha256 digest;
   CARAT_TRY(const std::string architecture, checkpoint.metadata.string_or("general.architecture", ""));
   digest.update(architecture);
+  // The same channels in another order; what other transforms do shows in shapes and norms.
+  if (checkpoint.metadata.has("carat.transform.permute")) digest.update(" permuted");
   for (const auto& [name, tensor] : tensors) {
     digest.update(fmt::format("\n{}", name));
     for (int64_t n : tensor->shape) digest.update(fmt::format(" {}", n));
     if (tensor->shape.size() > 1 || !tensor->encoding->can_decode()) continue;
     CARAT_TRY(const std::vector<float> values, tensor->read_all());
     digest.update(Bytes(reinterpret_cast<const uint8_t*>(values.data()), values.size() * sizeof(float)));
+  }
+  return digest.hex();
+}
+
+Result<std::string> stored_digest(const Checkpoint& checkpoint) {
+  Sha256 digest;
+  std::vector<uint8_t> row;
+  for (const Tensor& t : checkpoint.tensors) {
+    digest.update(fmt::format("{} {}\n", t.name, t.encoding->name));
+    if (t.rows() < 1) continue;
+    row.resize(t.row_bytes());
+    CARAT_DO(t.data->read_bytes(0, 1, row.data()));
+    digest.update(row);
   }
   return digest.hex();
 }

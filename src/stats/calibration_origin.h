@@ -31,6 +31,10 @@ struct CalibrationOrigin {
 /// shapes of its layers' tensors, and the values of its norms and biases. Reads those.
 Result<std::string> model_identity(const Checkpoint& checkpoint);
 
+/// A digest of how the tensors are stored, by their encodings and first rows: what model_identity() passes
+/// over.
+Result<std::string> stored_digest(const Checkpoint& checkpoint);
+
 /// bad_data where the numbers say that they are of another model than `checkpoint`. `source` names them.
 Status check_origin(const Checkpoint& checkpoint, const std::string& source, const CalibrationOrigin& origin);
 

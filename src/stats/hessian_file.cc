@@ -1,6 +1,7 @@
 #include "stats/hessian_file.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/digest.h"
 #include "containers/gguf.h"
@@ -10,6 +11,8 @@ namespace carat {
 namespace {
 
 constexpr std::string_view kType = "carat.hessians", kTokensKey = "carat.hessian.tokens";
+
+constexpr int64_t kMostTokens = int64_t{1} << 50;  // many can be added up
 
 std::string tensor_name(const HessianPlace& place) { return place.readers.front() + ".hessian"; }
 
@@ -34,17 +37,23 @@ Result<std::vector<std::vector<uint64_t>>> read_tokens(const Metadata& metadata,
   size_t next = 0;
   for (const HessianPlace& place : places) {
     out.emplace_back();
-    for (int64_t m = 0; m < place.matrices && next < all.size(); ++m)
-      out.back().push_back(static_cast<uint64_t>(std::max<int64_t>(0, all[next++])));
+    for (int64_t m = 0; m < place.matrices && next < all.size(); ++m) {
+      const int64_t tokens = all[next++];
+      if (tokens < 0 || tokens > kMostTokens)
+        return bad_data("{} says {} tokens, which cannot be", kTokensKey, tokens);
+      out.back().push_back(static_cast<uint64_t>(tokens));
+    }
     if (static_cast<int64_t>(out.back().size()) != place.matrices)
       return bad_data("{} has {} numbers, fewer than the model has Hessians", kTokensKey, all.size());
   }
   return out;
 }
 
-std::string fingerprint(const CalibrationOrigin& origin) {
+std::string fingerprint(const CalibrationOrigin& origin, const HessianWriteOptions& options) {
   Sha256 hash;
-  hash.update(fmt::format("hessians {} {} {}\n", CARAT_VERSION, origin.model, origin.arithmetic));
+  hash.update(
+      fmt::format("hessians {} {} {} {}\n", CARAT_VERSION, origin.model, origin.arithmetic, options.source));
+  for (const HessianFile& other : options.others) hash.update(other.digest() + "\n");
   for (const std::string& digest : origin.text_digests) hash.update(digest + "\n");
   return hash.hex();
 }
@@ -91,6 +100,18 @@ Result<HessianFile> HessianFile::open(const std::string& path, const Checkpoint&
   return out;
 }
 
+std::string HessianFile::digest() const {
+  constexpr size_t kSample = 4096;
+  Sha256 hash;
+  for (const auto& place : tokens_)
+    for (const uint64_t tokens : place) hash.update(fmt::format("{} ", tokens));
+  for (const Tensor& t : file_.tensors) {
+    const Bytes bytes = t.data->mapped();
+    hash.update(bytes.first(std::min(bytes.size(), kSample)));
+  }
+  return hash.hex();
+}
+
 Status HessianFile::read(size_t place, int64_t matrix, float* out) const {
   CARAT_TRY(const Tensor* tensor, file_.at(tensor_name(places_[place])));
   CARAT_DO(tensor->read_rows(matrix, 1, out));
@@ -114,7 +135,6 @@ Result<std::unique_ptr<HessianWriter>> HessianWriter::create(const std::string& 
       merge_origin(other.origin(), all);
     first = false;
   }
-  out->others_ = std::move(options.others);
   out->metadata_.set("general.type", Value::string(std::string(kType)));
   write_origin(all, out->metadata_);
   std::vector<std::vector<uint64_t>> none;
@@ -125,11 +145,12 @@ Result<std::unique_ptr<HessianWriter>> HessianWriter::create(const std::string& 
   }
   out->metadata_.set(std::string(kTokensKey), u64s(flat(none)));
   GgufWriteOptions write;
-  write.fingerprint = fingerprint(all);
+  write.fingerprint = fingerprint(all, options);
   write.resume = options.resume;
   write.discard_partial = options.discard;
   CARAT_TRY(out->writer_, create_gguf(path, out->metadata_, plan, write));
   out->next_ = out->writer_->completed();
+  out->others_ = std::move(options.others);
   return out;
 }
 
@@ -149,6 +170,11 @@ Status HessianWriter::write(std::span<const float> squares) {
       CARAT_DO(file.read(next_, m, other_.data()));
       for (size_t i = 0; i < size; ++i) triangle_[i] += other_[i];
     }
+    if (!std::ranges::all_of(triangle_, [](float v) { return std::isfinite(v); }))
+      return bad_data(
+          "{}: its sums are not all finite; a file that is to be merged is damaged, or they do not "
+          "fit a float",
+          tensor_name(place));
     CARAT_DO(writer_->write(Bytes(reinterpret_cast<const uint8_t*>(triangle_.data()), size * sizeof(float))));
   }
   ++next_;

@@ -45,6 +45,8 @@ class HessianFile {
   const CalibrationOrigin& origin() const { return origin_; }
   const std::vector<HessianPlace>& places() const { return places_; }
   uint64_t tokens(size_t place, int64_t matrix) const { return tokens_[place][static_cast<size_t>(matrix)]; }
+  /// Of what it holds, by samples.
+  std::string digest() const;
   /// out: [triangle()].
   Status read(size_t place, int64_t matrix, float* out) const;
 
@@ -57,6 +59,8 @@ class HessianFile {
 
 struct HessianWriteOptions {
   std::vector<HessianFile> others;  ///< to be added to what is written
+  /// Of the weights that text goes through (stored_digest()): a resume with others is refused.
+  std::string source;
   bool resume = false, discard = false;
 };
 

@@ -122,7 +122,7 @@ TEST_F(HessianFiles, hold_the_products_of_what_matrices_read) {
   for (const RandomModel& m : testing::model_variants()) {
     const Checkpoint model = testing::random_model(m);
     const CalibrationText text = text_of(m, 7, 1);
-    const Status written = write(model, text, path("h.gguf"), {{}, false, true});
+    const Status written = write(model, text, path("h.gguf"), {{}, "", false, true});
     ASSERT_TRUE(written.ok()) << written.error().message;
     const HessianFile file = open(path("h.gguf"), model);
     const Products expected = products_of_forward(model, text);
@@ -200,9 +200,10 @@ TEST_F(HessianFiles, of_an_interrupted_run_are_finished_by_a_resume) {
   EXPECT_FALSE(file_exists(path("parts.gguf")));
   const Status in_the_way = write(model, text, path("parts.gguf"));
   ASSERT_FALSE(in_the_way.ok());
-  const Status other = write(model, text_of(m, 4, 2), path("parts.gguf"), {{}, true, false});
+  const Status other = write(model, text_of(m, 4, 2), path("parts.gguf"), {{}, "", true, false});
   ASSERT_FALSE(other.ok()) << "another text";
-  const Status resumed = write(model, text, path("parts.gguf"), {{}, true, false});
+  ASSERT_FALSE(write(model, text, path("parts.gguf"), {{}, "other weights", true, false}).ok());
+  const Status resumed = write(model, text, path("parts.gguf"), {{}, "", true, false});
   ASSERT_TRUE(resumed.ok()) << resumed.error().message;
   EXPECT_EQ(read_small_file(path("parts.gguf"), 1 << 28).value(),
             read_small_file(path("whole.gguf"), 1 << 28).value());

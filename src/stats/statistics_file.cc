@@ -123,7 +123,10 @@ Status plane_values(const InputStatistics& s, const Plane& plane, std::vector<fl
   if (plane.suffix == kSquares) return append_plane(name, s.sum_squares, out);
   if (plane.suffix == kCounts) return append_plane(name, s.counts, out);
   if (plane.suffix == kSums) return append_plane(name, s.sum, out);
-  return append_plane(name, plane.suffix == kMinimum ? s.minimum : s.maximum, out);
+  std::vector<float> range = plane.suffix == kMinimum ? s.minimum : s.maximum;
+  for (size_t i = 0; i < range.size(); ++i)  // an expert that saw nothing has none
+    if (s.counts[i / static_cast<size_t>(s.columns)] == 0) range[i] = 0;
+  return append_plane(name, range, out);
 }
 
 Status write_gguf(const std::string& path, const CalibrationStatistics& statistics) {

@@ -88,6 +88,27 @@ TEST_F(StatisticsFile, GgufKeepsEverything) {
   EXPECT_FALSE(fs::exists(path("a.gguf.partial")));
 }
 
+TEST_F(StatisticsFile, AnExpertThatSawNothingHasNoRange) {
+  CalibrationStatistics s = example();
+  InputStatistics& experts = s.tensors["blk.0.ffn_down_exps.weight"];
+  experts.counts[1] = 0;
+  for (int i = 4; i < 8; ++i) experts.minimum[i] = INFINITY, experts.maximum[i] = -INFINITY;
+  const Status written = write_statistics(path("a.gguf"), s, StatisticsFormat::gguf);
+  ASSERT_TRUE(written.ok()) << written.error().message;
+  auto back = read_statistics(path("a.gguf"));
+  ASSERT_TRUE(back.ok()) << back.error().message;
+  // Merged, it has the range of the one that saw something.
+  CalibrationStatistics other = example();
+  other.text_digests = {"another"};
+  ASSERT_TRUE(merge_statistics("b", other, *back).ok());
+  const InputStatistics& sum = back->tensors.at("blk.0.ffn_down_exps.weight");
+  const InputStatistics& seen = other.tensors.at("blk.0.ffn_down_exps.weight");
+  for (int i = 4; i < 8; ++i) {
+    EXPECT_EQ(sum.minimum[i], seen.minimum[i]);
+    EXPECT_EQ(sum.maximum[i], seen.maximum[i]);
+  }
+}
+
 TEST_F(StatisticsFile, TheOlderFormKeepsMeanSquares) {
   CalibrationStatistics s = example();
   s.tensors["blk.0.ffn_down_exps.weight"].counts[1] = 0;
