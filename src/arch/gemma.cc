@@ -2,6 +2,18 @@
 
 namespace carat {
 
+TensorRules gemma_tensors(bool qk_norm) {
+  using enum Role;
+  TensorRules t = decoder_tensors(Presence::optional, qk_norm);
+  drop(t, {query_bias, key_bias, value_bias, rope_divisors});
+  rename_in_hf(t, feed_forward_norm, "model.layers.{}.pre_feedforward_layernorm.weight");
+  add_post_norms(t, "model.layers.{}.post_attention_layernorm.weight",
+                 "model.layers.{}.post_feedforward_layernorm.weight");
+  for (TensorRule& r : t)
+    if (r.shape.size() == 1) r.form = HfForm::less_one;
+  return t;
+}
+
 Status check_gemma(const HfReader& read, const HfConfig& config, int64_t layers_of_27b, int64_t period) {
   const auto number = [&](std::string_view suffix) {
     return config.metadata.signed_at(fmt::format("{}.{}", config.family->architecture, suffix));

@@ -39,18 +39,6 @@ Status read_hf_gemma2(const HfReader& read, HfConfig& out) {
   return check_gemma(read, out, kLayersOf27B, 2);
 }
 
-TensorRules gemma2_tensors() {
-  using enum Role;
-  TensorRules t = decoder_tensors(Presence::optional, false);
-  drop(t, {query_bias, key_bias, value_bias, rope_divisors});
-  rename_in_hf(t, feed_forward_norm, "model.layers.{}.pre_feedforward_layernorm.weight");
-  add_post_norms(t, "model.layers.{}.post_attention_layernorm.weight",
-                 "model.layers.{}.post_feedforward_layernorm.weight");
-  for (TensorRule& r : t)
-    if (r.shape.size() == 1) r.form = HfForm::less_one;
-  return t;
-}
-
 }  // namespace
 
 const Family& gemma2_family() {
@@ -59,7 +47,7 @@ const Family& gemma2_family() {
       .classes = {{"Gemma2ForCausalLM", "gemma2", HfClass::Window::never, 8192, 256}},
       .rope_interleaved = false,
       .writes_vocabulary_and_rotary = false,
-      .tensors = gemma2_tensors(),
+      .tensors = gemma_tensors(false),
       .norms = decoder_norms(),
       .pairs = decoder_pairs(),
       .read_own = &read_gemma2,

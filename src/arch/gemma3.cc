@@ -58,18 +58,6 @@ Status read_hf_gemma3(const HfReader& read, HfConfig& out) {
   return check_gemma(read, out, kLayersOf27B, period.value_or(kPeriod));
 }
 
-TensorRules gemma3_tensors() {
-  using enum Role;
-  TensorRules t = decoder_tensors(Presence::optional, true);
-  drop(t, {query_bias, key_bias, value_bias, rope_divisors});
-  rename_in_hf(t, feed_forward_norm, "model.layers.{}.pre_feedforward_layernorm.weight");
-  add_post_norms(t, "model.layers.{}.post_attention_layernorm.weight",
-                 "model.layers.{}.post_feedforward_layernorm.weight");
-  for (TensorRule& r : t)
-    if (r.shape.size() == 1) r.form = HfForm::less_one;
-  return t;
-}
-
 }  // namespace
 
 const Family& gemma3_family() {
@@ -78,7 +66,7 @@ const Family& gemma3_family() {
       .classes = {{"Gemma3ForCausalLM", "gemma3_text", HfClass::Window::never, 131072, 256}},
       .rope_interleaved = false,
       .writes_vocabulary_and_rotary = false,
-      .tensors = gemma3_tensors(),
+      .tensors = gemma_tensors(true),
       .norms = decoder_norms(),
       .pairs = decoder_pairs(),
       .read_own = &read_gemma3,
