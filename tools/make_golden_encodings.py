@@ -22,26 +22,31 @@ HALVES = {
 }
 
 
+def random_blocks(rng, name, offsets, count):
+    """[count, bytes of a block], all of whose numbers are finite."""
+    data = rng.integers(0, 256, (count, gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]][1]), dtype=np.uint8)
+    for offset in offsets:
+        bits = rng.integers(0, 0x7C00, count, dtype=np.uint16)
+        bits[: count // 4] &= 0x3FF  # some subnormals
+        bits |= rng.integers(0, 2, count, dtype=np.uint16) << np.uint16(15)
+        data[:, offset : offset + 2] = bits.view(np.uint8).reshape(count, 2)
+    if name == "MXFP4":
+        data[:, 0] %= 250  # the largest scales overflow
+    if name == "IQ1_M":  # its f16 is spread over the high nibbles of four words; bit 14 is in the last
+        data[:, 55] &= 0xBF
+    return data
+
+
 def main() -> None:
     directory = Path(sys.argv[1] if len(sys.argv) > 1 else "golden/encodings")
     directory.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(20250101)
     for name, offsets in HALVES.items():
         kind = gguf.GGMLQuantizationType[name]
-        block, size = gguf.GGML_QUANT_SIZES[kind]
-        count = (16384 if name.startswith("IQ") and name[2] < "4" else 2048) // block
-        data = rng.integers(0, 256, (count, size), dtype=np.uint8)
-        for offset in offsets:
-            bits = rng.integers(0, 0x7C00, count, dtype=np.uint16)
-            bits[: count // 4] &= 0x3FF  # some subnormals
-            bits |= rng.integers(0, 2, count, dtype=np.uint16) << np.uint16(15)
-            data[:, offset : offset + 2] = bits.view(np.uint8).reshape(count, 2)
-        if name == "MXFP4":
-            data[:, 0] %= 250  # the largest scales overflow
-        if name == "IQ1_M":  # its f16 is spread over the high nibbles of four words; bit 14 is in the last
-            data[:, 55] &= 0xBF
+        block, _ = gguf.GGML_QUANT_SIZES[kind]
+        data = random_blocks(rng, name, offsets, (16384 if name.startswith("IQ") and name[2] < "4" else 2048) // block)
         values = gguf.quants.dequantize(data.reshape(1, -1), kind).astype("<f4")
-        assert values.size == count * block and np.isfinite(values).all()
+        assert values.size == len(data) * block and np.isfinite(values).all()
         (directory / f"{name}.bin").write_bytes(data.tobytes() + values.tobytes())
 
 

@@ -190,6 +190,16 @@ TEST(Quantize, ValuesThatAreNotFiniteStopIt) {
   }
 }
 
+TEST(Quantize, ValuesTooLargeForChoosingCodesStopIt) {
+  Checkpoint model = small_model();
+  const Tensor& t = model.tensors[2];
+  std::vector<float> values(static_cast<size_t>(t.elements()), 0.5f);
+  values[3] = -1e12f;
+  model.tensors[2] = tensor_of(t.name, t.shape, values);
+  for (const char* recipe : {"Q4_K_M", "FP8_CHANNEL"})
+    expect_refused(model, options_for(recipe), Code::bad_data, {t.name, "too large", "BF16"});
+}
+
 TEST(Quantize, OverflowOfF16StopsItAndUnderflowIsCounted) {
   Checkpoint model = small_model();
   std::vector<float> values(32 * 256, 0.5f);

@@ -21,6 +21,9 @@ namespace {
 constexpr int64_t kUnitWeights = 1 << 20;
 constexpr size_t kSlabs = 4;               // one in each stage, and one that evens out their pace
 constexpr int64_t kDecodeGrain = 1 << 15;  // weights that are worth handing to another thread
+/// Codes are chosen for weights up to 2^36, so that sums of squares stay finite. No encoding is as far off
+/// for smaller weights than this.
+constexpr double kLargestError = 0x1p34;
 
 /// Some rows of one tensor on their way through.
 struct Slab {
@@ -228,6 +231,10 @@ Status Stream::check(const Slab& slab) const {
     return bad_data("{}: {} holds {} {} too large for {}; BF16 and F32 hold {}", checkpoint_.source, name, n,
                     plural(n, "value", "values"), work_.plan.tensors[slab.tensor].to->name,
                     plural(n, "it", "them"));
+  const Encoding& to = *work_.plan.tensors[slab.tensor].to;
+  if (!to.is_float && error_.max_error > kLargestError)
+    return bad_data("{}: {} holds values too large for {}, which lost {:.3g} of one; BF16 and F32 hold them",
+                    checkpoint_.source, name, to.name, error_.max_error);
   return {};
 }
 
