@@ -14,14 +14,14 @@ namespace carat {
 /// A table to test AVX-VNNI with on processors that have its operations otherwise, or null
 /// (avx_vnni/twin_test.cc). Like the next one, not there in builds without these kernels.
 const KernelTable* avx_vnni_twin();
-/// AVX-512's table as it is on processors without vdpbf16ps, or null (avx512/bf16_twin_test.cc).
-const KernelTable* avx512_without_bf16();
+/// AVX-512's table as it is on processors without vdpbf16ps and VBMI, or null (avx512/bf16_twin_test.cc).
+const KernelTable* avx512_without_extensions();
 
 inline std::vector<const KernelTable*> all_tables() {
   std::vector<const KernelTable*> tables;
 #if !defined(CARAT_NARROW)
   if (const KernelTable* twin = avx_vnni_twin()) tables.push_back(twin);
-  if (const KernelTable* twin = avx512_without_bf16()) tables.push_back(twin);
+  if (const KernelTable* twin = avx512_without_extensions()) tables.push_back(twin);
 #endif
   for (Isa isa : available_isas())
     if (const KernelTable* t = kernel_table(isa)) tables.push_back(t);

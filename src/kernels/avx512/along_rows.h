@@ -9,6 +9,17 @@ namespace {
 CARAT_ALWAYS_INLINE __m256i load_256(const void* p) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(p));
 }
+/// Sums over the four 128-bit parts.
+CARAT_ALWAYS_INLINE __m128i sum_of_parts(__m512i x) {
+  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+/// The sums of the lanes of four.
+CARAT_ALWAYS_INLINE __m128i sums_of_lanes(const __m512i* x) {
+  const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(x[0], x[1]), _mm512_unpackhi_epi32(x[0], x[1]));
+  const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(x[2], x[3]), _mm512_unpackhi_epi32(x[2], x[3]));
+  return sum_of_parts(_mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b)));
+}
 /// Words 4 i .. 4 i + 3 of the sixteen, eight times each: the scales of 64 columns for pairs of columns.
 template <int i>
 CARAT_ALWAYS_INLINE __m512i spread_words(__m256i scales) {
@@ -31,15 +42,6 @@ struct AlongRows {
 
   /// Bytes that are asked for ahead of the block at hand.
   static constexpr int kAhead = 8192;
-
-  /// The sums of the lanes of four.
-  static CARAT_ALWAYS_INLINE __m128i sums_of_lanes(const __m512i* x) {
-    const __m512i a = _mm512_add_epi32(_mm512_unpacklo_epi32(x[0], x[1]), _mm512_unpackhi_epi32(x[0], x[1]));
-    const __m512i b = _mm512_add_epi32(_mm512_unpacklo_epi32(x[2], x[3]), _mm512_unpackhi_epi32(x[2], x[3]));
-    const __m512i c = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-    const __m256i d = _mm256_add_epi32(_mm512_castsi512_si256(c), _mm512_extracti64x4_epi64(c, 1));
-    return _mm_add_epi32(_mm256_castsi256_si128(d), _mm256_extracti128_si256(d, 1));
-  }
 
   /// parts[i] = d times the exact sum of block i, of n <= 4 blocks as they lie in memory; `column` is the
   /// first one's place among the `per_row` of a row, and is moved on. Four parts are written whatever n is.

@@ -1,5 +1,5 @@
-// Processors with vdpbf16ps never run what AVX-512 without it does; compiled once more, the tests of the
-// products run it there.
+// Processors with vdpbf16ps and VBMI never run what AVX-512 without them does; compiled once more, the tests
+// of the products run it there.
 #include "kernels/generic/prelude.h"
 
 CARAT_BEGIN_AVX512
@@ -16,15 +16,17 @@ CARAT_END_TARGET
 
 namespace carat {
 
+void add_codebook_twin(KernelTable& table);  // codebook_twin_test.cc
 const KernelTable*
-avx512_without_bf16();  // testing.h, whose inline functions have no place in such an object
+avx512_without_extensions();  // testing.h, whose inline functions have no place in such an object
 
-const KernelTable* avx512_without_bf16() {
+const KernelTable* avx512_without_extensions() {
   const KernelTable* avx512 = kernel_table(Isa::avx512);
   if (avx512 == nullptr) return nullptr;
   static const KernelTable table = [avx512] {
     KernelTable t = *avx512;
     Bf16Products<Avx512Simd, PairsByFma<Avx512Simd, 2, 6>, WithoutSubnormals>::add_to(t);
+    add_codebook_twin(t);
     return t;
   }();
   return &table;

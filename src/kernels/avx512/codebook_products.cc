@@ -17,5 +17,10 @@ CARAT_BEGIN_AVX512
 CARAT_END_TARGET
 
 namespace carat::avx512 {
-void add_codebook_products(KernelTable& table) { set_products<Avx512Simd, 256>(table, AllEncodings{}); }
+void add_codebook_permutes(KernelTable& table);  // codebook_permutes.cc
+
+void add_codebook_products(KernelTable& table) {
+  if (__builtin_cpu_supports("avx512vbmi")) return add_codebook_permutes(table);
+  set_products<Avx512Simd, 256>(table, AllEncodings{});
+}
 }  // namespace carat::avx512

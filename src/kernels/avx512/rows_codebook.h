@@ -1,6 +1,7 @@
 // Codebook encodings and one token along the rows (along_rows.h): levels come from tables, eight or sixteen
 // loads for 64 columns, and the signs of 64 columns, as one mask, go to the activations. What is loaded that
 // way has no need of a transposed copy: 3 times the speed of panels, bound by those loads, not by memory.
+// Processors with VBMI do better (rows_by_four.h).
 //
 // Included inside a target region, after avx512/along_rows.h and generic/unpack_codebook.h.
 
