@@ -152,7 +152,7 @@ class Llama:
 
 def write_model(path, seed, arch="llama", heads=4, kv_heads=2, head_dim=32, encoding="F32", tied=False, bias=False,
                 qk_norm=False, divisors=False, base=10000.0, scaling=None,
-                gain=3.0, experts=0, used=2, expert_width=64, shared_width=0):
+                gain=3.0, experts=0, used=2, expert_width=64, shared_width=0, scaled=False):
     width, feed_forward, layers = 128, 256, 3
     random_numbers = np.random.default_rng(seed)
     w = gguf.GGUFWriter(path, arch)
@@ -183,6 +183,16 @@ def write_model(path, seed, arch="llama", heads=4, kv_heads=2, head_dim=32, enco
 
     def add(name, shape, mean, spread, kind):
         x = (mean + spread * random_numbers.standard_normal(shape)).astype(np.float32)
+        if kind == "NVFP4":
+            # Random codes under scales around 1, and a factor for each matrix of a tensor; or under small scales.
+            scales = random_numbers.integers(0x30, 0x40, (x.size // 64, 4)) - (0 if scaled else 0x28)
+            data = np.concatenate([scales, random_numbers.integers(0, 256, (x.size // 64, 32))], axis=1).astype(np.uint8)
+            w.add_tensor(name, data.reshape(*shape[:-1], -1), raw_dtype=gguf.GGMLQuantizationType.NVFP4)
+            if scaled:
+                factors = spread / 4 * np.exp(0.5 * random_numbers.standard_normal(shape[:-2] or (1,)))
+                w.add_tensor(name.replace(".weight", ".scale"), factors.astype(np.float32))
+                w.add_tensor(name.replace(".weight", ".input_scale"), np.ones(factors.shape, np.float32))
+            return
         kind = gguf.GGMLQuantizationType[kind]
         w.add_tensor(name, gguf.quants.quantize(x, kind), raw_dtype=kind)
 
@@ -196,7 +206,7 @@ def write_model(path, seed, arch="llama", heads=4, kv_heads=2, head_dim=32, enco
     def vector(name, size, mean, spread):
         add(name, (size,), mean, spread, "F32")
 
-    add("token_embd.weight", (words, width), 0.0, 0.25 if tied else 1.0, encoding)
+    add("token_embd.weight", (words, width), 0.0, 0.25 if tied else 1.0, "F32" if scaled else encoding)
     if divisors:
         w.add_tensor("rope_freqs.weight", np.linspace(1.0, 8.0, head_dim // 2).astype(np.float32))
     for layer in range(layers):
@@ -244,6 +254,11 @@ CASES = {
     **{f"qwen3moe, {k} of {n}": {"arch": "qwen3moe", "qk_norm": True, "head_dim": 64, "experts": n, "used": k}
        for n, k in ((16, 4), (7, 1))},
     # Both programs round what meets these weights, each in its way; logits of less spread amplify that less.
+    "llama NVFP4": {"encoding": "NVFP4", "gain": 1.0},
+    # Of these families llama.cpp heeds all factors (of qwen2's feed-forwards and qwen2moe's experts it does not).
+    **{f"{a} NVFP4, with factors": {"arch": a, "encoding": "NVFP4", "gain": 1.0, "scaled": True, **own} for a, own in
+       (("llama", {"bias": True}), ("qwen3", {"qk_norm": True}),
+        ("qwen3moe", {"qk_norm": True, "experts": 7, "used": 3}))},
     **{f"llama {e}": {"encoding": e, "gain": 1.0} for e in ("F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0")},
 }
 

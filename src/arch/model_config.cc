@@ -11,6 +11,7 @@
 
 #include "arch/config_reader.h"
 #include "arch/family.h"
+#include "arch/tensor_scales.h"
 #include "containers/quote.h"
 
 namespace carat {
@@ -86,6 +87,18 @@ Status check_tensor(const Checkpoint& checkpoint, const ModelConfig& c, const Te
   return {};
 }
 
+/// A tensor named as its factors that could not serve as such is one that the forward pass would leave out.
+Status check_scale(const Checkpoint& checkpoint, const TensorRule& rule, const Tensor& tensor) {
+  const std::string name = may_have_scale(rule) ? scale_name(tensor.name) : "";
+  const Tensor* scale = name.empty() ? nullptr : checkpoint.find(name);
+  if (!scale) return {};
+  if (!find_scale(checkpoint, tensor))
+    return bad_data("{}: tensor {} has shape [{}]; a factor of {} is one float, or one for each expert",
+                    checkpoint.source, quote(name), fmt::join(scale->shape, ", "), quote(tensor.name));
+  CARAT_TRY([[maybe_unused]] const auto factors, read_scale(checkpoint, tensor));
+  return {};
+}
+
 /// All tensors of the family there and of the right shape; sets qkv_bias and qk_norm.
 Status check_tensors(const Checkpoint& checkpoint, const Family& family, ModelConfig& c) {
   for (const TensorRule& rule : family.tensors) {
@@ -99,7 +112,9 @@ Status check_tensors(const Checkpoint& checkpoint, const Family& family, ModelCo
       if (!tensor && wanted)
         return bad_data("{}: tensor {} is missing; {} with {} layers needs it", checkpoint.source, name,
                         family.architecture, c.layers);
-      if (tensor) CARAT_DO(check_tensor(checkpoint, c, rule, *tensor));
+      if (!tensor) continue;
+      CARAT_DO(check_tensor(checkpoint, c, rule, *tensor));
+      CARAT_DO(check_scale(checkpoint, rule, *tensor));
     }
   }
   return {};
@@ -122,7 +137,9 @@ bool any_bias(const Checkpoint& checkpoint, const Family& family, int64_t layers
 /// rotary frequencies per layer, which follow from the metadata.)
 Status refuse_unused(const Checkpoint& checkpoint, const Family& family, const ModelConfig& c) {
   for (const Tensor& tensor : checkpoint.tensors) {
-    const std::string_view name = tensor.name;
+    std::string weight;  // that a factor belongs to, and is known with
+    const bool is_scale = is_scale_name(tensor.name, weight) && checkpoint.find(weight);
+    const std::string_view name = is_scale ? weight : tensor.name;
     if (name.ends_with(".attn_rot_embd") || name.ends_with("rotary_emb.inv_freq")) continue;
     const bool in_layer = name.starts_with("blk.");
     const auto starts = [&](std::string_view prefix) { return name.starts_with(prefix); };
@@ -131,6 +148,7 @@ Status refuse_unused(const Checkpoint& checkpoint, const Family& family, const M
         !starts("model.") && !starts("lm_head"))
       continue;
     const bool known = std::any_of(family.tensors.begin(), family.tensors.end(), [&](const TensorRule& rule) {
+      if (is_scale && !may_have_scale(rule)) return false;
       if (!rule.per_layer()) return name == rule.gguf;
       const size_t tail = name.size() < 5 ? std::string_view::npos : name.find('.', 4);
       if (!in_layer || tail == std::string_view::npos || name.substr(tail) != rule.gguf.substr(6))
@@ -148,7 +166,7 @@ Status refuse_unused(const Checkpoint& checkpoint, const Family& family, const M
       return bad_data(
           "{}: tensor {} is not part of {} with {} layers as carat knows it; it can be converted and "
           "quantized, but running the model without it would be wrong",
-          checkpoint.source, quote(name), family.architecture, c.layers);
+          checkpoint.source, quote(tensor.name), family.architecture, c.layers);
   }
   return {};
 }

@@ -204,6 +204,29 @@ TEST(ModelConfig, TensorsMustBeThereAndFit) {
   EXPECT_TRUE(read_model_config(c).ok());
 }
 
+TEST(ModelConfig, FactorsOfMatricesMustBeSuch) {
+  TinyShape shape;
+  shape.experts = 3;
+  const auto with = [&](const char* name, std::vector<int64_t> dims, float value = 0.5f) {
+    Checkpoint c = tiny_model("qwen3moe", shape);
+    add(c, name, std::move(dims));
+    Tensor& t = c.tensors.back();
+    t.data = float_data(std::vector<float>(static_cast<size_t>(t.elements()), value), t.columns());
+    return c;
+  };
+  for (const char* name :
+       {"blk.1.attn_q.scale", "blk.0.attn_output.input_scale", "output.scale", "blk.0.ffn_up_exps.scale"})
+    EXPECT_TRUE(read_model_config(with(name, {1})).ok()) << name;
+  EXPECT_TRUE(read_model_config(with("blk.0.ffn_up_exps.scale", {3})).ok());
+  expect_error(with("blk.0.ffn_up_exps.scale", {2}), "has shape [2]");
+  expect_error(with("blk.1.attn_q.scale", {12}), "one float");
+  expect_error(with("blk.1.attn_q.scale", {1}, INFINITY), "no matrix can be multiplied");
+  // Nothing would multiply by these.
+  for (const char* name : {"token_embd.scale", "blk.0.ffn_gate_inp.scale", "blk.0.attn_norm.scale",
+                           "blk.7.attn_q.scale", "blk.0.attn_x.scale"})
+    expect_error(with(name, {1}), "would be wrong");
+}
+
 TEST(ModelConfig, DivisorsMustDivide) {
   Checkpoint c = tiny_model("llama", {});
   Tensor t{"rope_freqs.weight", {2}, &encoding_f32(), float_data({1.0f, 0.0f}, 2)};

@@ -4,6 +4,7 @@
 #include "model/forward.h"
 #include "model/laps.h"
 #include "model/latent_attention.h"
+#include "model/products.h"
 #include "model/rows.h"
 
 namespace carat {
@@ -78,9 +79,9 @@ int64_t layer_attention(ThreadPool& pool, const Model& model, const LayerWeights
   if (latent) {
     latent_projections(pool, model, w, l, n, h, s);
   } else {
-    const MatmulTarget qkv[] = {
+    const Product qkv[] = {
         {w.q, s.q.data(), q_width}, {w.k, s.k.data(), kv_width}, {w.v, s.v.data(), kv_width}};
-    matmul(kt, pool, model.scheme, qkv, h, c.width, n);
+    multiply(pool, model, qkv, h, c.width, n);
     laps.product("q, k, v", model.scheme, qkv, n);
   }
   over_tokens(pool, n, q_width + 2 * kv_width, [&](int64_t begin, int64_t rows) {
@@ -126,8 +127,8 @@ void layer_attention_output(ThreadPool& pool, const Model& model, const LayerWei
   const ModelConfig& c = model.weights.config;
   Laps laps(model.profile);
   show_input(model, l, LinearInput::attention_output, s.attended.data(), rows);
-  const MatmulTarget attention_output[] = {{w.attention_output, s.h.data(), c.width}};
-  matmul(model.kernels, pool, model.scheme, attention_output, s.attended.data(), c.mixed_width(), rows);
+  const Product attention_output[] = {{w.attention_output, s.h.data(), c.width}};
+  multiply(pool, model, attention_output, s.attended.data(), c.mixed_width(), rows);
   laps.product("attention output", model.scheme, attention_output, rows);
   add_rows(pool, model, w.attention_output_bias, w.post_attention_norm, x, s.h.data(), rows);
   laps.mark("add");

@@ -8,6 +8,7 @@
 
 #include "model/forward.h"
 #include "model/laps.h"
+#include "model/products.h"
 #include "model/rows.h"
 
 namespace carat {
@@ -148,9 +149,8 @@ class Mixture {
 
   /// s.gate[n, expert_feed_forward] = what the expert's down matrix reads of h[n, width].
   void gate_of(int64_t expert, const float* h, int64_t n) {
-    const MatmulTarget gate_up[] = {
-        {one_of(w_.gate_experts, expert, e_.count), s_.gate.data(), e_.feed_forward},
-        {one_of(w_.up_experts, expert, e_.count), s_.up.data(), e_.feed_forward}};
+    const Product gate_up[] = {{one_of(w_.gate_experts, expert, e_.count), s_.gate.data(), e_.feed_forward},
+                               {one_of(w_.up_experts, expert, e_.count), s_.up.data(), e_.feed_forward}};
     multiply("experts' gate, up", gate_up, h, n);
     add_biases(w_.gate_experts_bias, expert, e_.feed_forward, s_.gate.data(), n);
     add_biases(w_.up_experts_bias, expert, e_.feed_forward, s_.up.data(), n);
@@ -160,15 +160,15 @@ class Mixture {
   /// s.gate[rows, shared_feed_forward] = what the shared experts' down matrix reads.
   void gate_of_shared() {
     const int64_t columns = e_.shared_feed_forward;
-    const MatmulTarget gate_up[] = {{w_.gate, s_.gate.data(), columns}, {w_.up, s_.up.data(), columns}};
+    const Product gate_up[] = {{w_.gate, s_.gate.data(), columns}, {w_.up, s_.up.data(), columns}};
     multiply("gate, up", gate_up, s_.h.data(), rows_);
     gate(rows_, columns);
   }
 
  private:
-  void multiply(std::string_view operation, std::span<const MatmulTarget> targets, const float* from,
+  void multiply(std::string_view operation, std::span<const Product> targets, const float* from,
                 int64_t tokens) {
-    matmul(model_.kernels, pool_, model_.scheme, targets, from, targets.front().weight.columns, tokens);
+    carat::multiply(pool_, model_, targets, from, targets.front().weight.columns, tokens);
     laps_.product(operation, model_.scheme, targets, tokens);
   }
 
@@ -238,7 +238,7 @@ class Mixture {
     for (int i = 0; i < e_.used; ++i) {
       const float* gated = s_.gate.data() + i * e_.feed_forward;
       show(LinearInput::experts_down, x_.chosen[i], gated, 1);
-      const MatmulTarget down[] = {
+      const Product down[] = {
           {one_of(w_.down_experts, x_.chosen[i], e_.count), x_.out.data() + i * c_.width, c_.width}};
       multiply("experts' down", down, gated, 1);
       add_biases(w_.down_experts_bias, x_.chosen[i], c_.width, x_.out.data() + i * c_.width, 1);
@@ -261,7 +261,7 @@ class Mixture {
     show(LinearInput::experts, expert, x_.gathered.data(), n);
     gate_of(expert, x_.gathered.data(), n);
     show(LinearInput::experts_down, expert, s_.gate.data(), n);
-    const MatmulTarget down[] = {{one_of(w_.down_experts, expert, e_.count), x_.out.data(), c_.width}};
+    const Product down[] = {{one_of(w_.down_experts, expert, e_.count), x_.out.data(), c_.width}};
     multiply("experts' down", down, s_.gate.data(), n);
     add_biases(w_.down_experts_bias, expert, c_.width, x_.out.data(), n);
     over_tokens(pool_, n, c_.width, [&](int64_t first, int64_t count) {
@@ -276,7 +276,7 @@ class Mixture {
     show(LinearInput::feed_forward, 0, s_.h.data(), rows_);
     gate_of_shared();
     show(LinearInput::down, 0, s_.gate.data(), rows_);
-    const MatmulTarget down[] = {{w_.down, x_.out.data(), c_.width}};
+    const Product down[] = {{w_.down, x_.out.data(), c_.width}};
     multiply("down", down, s_.gate.data(), rows_);
     over_tokens(pool_, rows_, 2 * c_.width, [&](int64_t first, int64_t count) {
       for (int64_t t = first; t < first + count; ++t) {
@@ -311,7 +311,7 @@ class Mixture {
   ForwardScratch& s_;
   ExpertScratch& x_;
   Laps laps_;
-  std::vector<MatmulTarget> targets_;
+  std::vector<Product> targets_;
 };
 
 /// s.h[rows, width] = norm(x), for any number of rows.

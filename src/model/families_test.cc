@@ -3,6 +3,7 @@
 
 #include <tuple>
 
+#include "arch/tensor_scales.h"
 #include "arch/tiny_model.h"
 #include "model/forward.h"
 #include "model/testing/reference_forward.h"
@@ -163,6 +164,40 @@ TEST(Families, SameBitsForAnyChunkingAndThreads) {
     EXPECT_EQ(run(weights, tokens, ActivationScheme::float32, 3, 40), all_at_once) << v.name;
     EXPECT_EQ(run(weights, tokens, ActivationScheme::float32, 2, 7), all_at_once) << v.name;
     EXPECT_EQ(run(weights, tokens, ActivationScheme::float32, 1, 1), all_at_once) << v.name;
+  }
+}
+
+TEST(Families, FactorsOfMatricesCountAsIfMultipliedIn) {
+  for (Variant& v : variants()) {
+    const Family& family = *find_family(*v.checkpoint.metadata.string_or("general.architecture", ""));
+    std::vector<Tensor> scales;
+    const float factors[] = {2, 0.5f, 4, 0.25f, -1};  // powers of two: no product rounds
+    const auto add = [&](const TensorRule& rule, int64_t layer) {
+      const Tensor* t = may_have_scale(rule) ? v.checkpoint.find(rule.gguf_name(layer)) : nullptr;
+      if (!t) return;
+      const int64_t n = t->shape.size() == 3 && t->name.find("_exps.") != std::string::npos ? t->shape[0] : 1;
+      std::vector<float> values;
+      for (int64_t i = 0; i < n; ++i) values.push_back(factors[(scales.size() + static_cast<size_t>(i)) % 5]);
+      scales.push_back({scale_name(t->name), {n}, &encoding_f32(), float_data(values, n)});
+    };
+    for (const TensorRule& rule : family.tensors)
+      for (int64_t layer = 0; layer < (rule.per_layer() ? 3 : 1); ++layer) add(rule, layer);
+    ASSERT_GT(scales.size(), 9u) << v.name;
+    const Variant plain = v;
+    for (Tensor& t : scales) v.checkpoint.tensors.push_back(t);
+    v.checkpoint.tensors.push_back(
+        {"blk.1.attn_output.input_scale", {1}, &encoding_f32(), float_data({7}, 1)});  // of no account
+    ASSERT_TRUE(v.checkpoint.reindex().ok());
+    const auto folded = fold_scales(v.checkpoint);
+    ASSERT_TRUE(folded.ok()) << folded.error().message;
+    EXPECT_EQ(folded->tensors.size(), plain.checkpoint.tensors.size());
+
+    const Weights weights = load(v);
+    const auto tokens = tokens_of(20, weights.config.vocabulary);
+    const auto expected = run(load({v.name, *folded, v.context}), tokens, ActivationScheme::float32, 1, 20);
+    EXPECT_EQ(run(weights, tokens, ActivationScheme::float32, 2, 20), expected) << v.name;
+    EXPECT_EQ(run(weights, tokens, ActivationScheme::float32, 1, 1), expected) << v.name;
+    EXPECT_NE(run(load(plain), tokens, ActivationScheme::float32, 2, 20), expected) << v.name;
   }
 }
 

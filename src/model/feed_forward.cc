@@ -1,6 +1,7 @@
 // The feed-forward half of a layer.
 #include "model/forward.h"
 #include "model/laps.h"
+#include "model/products.h"
 #include "model/rows.h"
 
 namespace carat {
@@ -14,8 +15,8 @@ void layer_gated(ThreadPool& pool, const Model& model, const LayerWeights& w, in
   laps.mark("norm");
   show_input(model, l, LinearInput::feed_forward, h, rows);
   if (!c.gated) {
-    const MatmulTarget up[] = {{w.up, s.gate.data(), c.feed_forward}};
-    matmul(kt, pool, model.scheme, up, h, c.width, rows);
+    const Product up[] = {{w.up, s.gate.data(), c.feed_forward}};
+    multiply(pool, model, up, h, c.width, rows);
     laps.product("up", model.scheme, up, rows);
     over_tokens(pool, rows, 2 * c.feed_forward, [&](int64_t first, int64_t count) {
       float* part = s.gate.data() + first * c.feed_forward;
@@ -26,9 +27,8 @@ void layer_gated(ThreadPool& pool, const Model& model, const LayerWeights& w, in
     return;
   }
   // gate and up: [rows, feed_forward]
-  const MatmulTarget gate_up[] = {{w.gate, s.gate.data(), c.feed_forward},
-                                  {w.up, s.up.data(), c.feed_forward}};
-  matmul(kt, pool, model.scheme, gate_up, h, c.width, rows);
+  const Product gate_up[] = {{w.gate, s.gate.data(), c.feed_forward}, {w.up, s.up.data(), c.feed_forward}};
+  multiply(pool, model, gate_up, h, c.width, rows);
   laps.product("gate, up", model.scheme, gate_up, rows);
   over_tokens(pool, rows, 2 * c.feed_forward, [&](int64_t first, int64_t count) {
     const int64_t at = first * c.feed_forward;
@@ -43,8 +43,8 @@ void layer_down(ThreadPool& pool, const Model& model, const LayerWeights& w, int
   const ModelConfig& c = model.weights.config;
   Laps laps(model.profile);
   show_input(model, l, LinearInput::down, s.gate.data(), rows);
-  const MatmulTarget down[] = {{w.down, s.h.data(), c.width}};
-  matmul(model.kernels, pool, model.scheme, down, s.gate.data(), c.feed_forward, rows);
+  const Product down[] = {{w.down, s.h.data(), c.width}};
+  multiply(pool, model, down, s.gate.data(), c.feed_forward, rows);
   laps.product("down", model.scheme, down, rows);
   add_rows(pool, model, w.down_bias, w.post_feed_forward_norm, x, s.h.data(), rows);
   laps.mark("add");

@@ -1,6 +1,7 @@
 #include "model/forward.h"
 
 #include "model/laps.h"
+#include "model/products.h"
 #include "model/rows.h"
 
 namespace carat {
@@ -114,9 +115,9 @@ void forward(ThreadPool& pool, const Model& model, ForwardScratch& s,
 void output_logits(ThreadPool& pool, const Model& model, const float* hidden, int64_t rows, float* logits) {
   const ModelConfig& c = model.weights.config;
   if (model.tap) model.tap->input({0, LinearInput::output}, hidden, rows, c.width);
-  const MatmulTarget target[] = {{model.weights.output, logits, c.vocabulary}};
+  const Product target[] = {{model.weights.output, logits, c.vocabulary}};
   Laps laps(model.profile);
-  matmul(model.kernels, pool, model.scheme, target, hidden, c.width, rows);
+  multiply(pool, model, target, hidden, c.width, rows);
   laps.product("output", model.scheme, target, rows);
   if (c.logit_scale == 1.0f && c.logit_softcap == 0.0f) return;
   over_tokens(pool, rows, c.vocabulary, [&](int64_t first, int64_t count) {

@@ -20,13 +20,12 @@ class Laps {
     if (profile_) book(operation, "", {});
   }
 
-  /// After matmul().
-  void product(std::string_view operation, ActivationScheme scheme, std::span<const MatmulTarget> targets,
-               int64_t tokens) {
+  /// After matmul() or multiply(), with their targets.
+  void product(std::string_view operation, ActivationScheme scheme, const auto& targets, int64_t tokens) {
     if (!profile_) return;
     std::string encodings;
     Profile::Cost cost;
-    for (const MatmulTarget& target : targets) {
+    for (const auto& target : targets) {
       const WeightView& w = target.weight;
       if (encodings.find(w.encoding->name) == std::string::npos)
         encodings += fmt::format("{}{}", encodings.empty() ? "" : " ", w.encoding->name);

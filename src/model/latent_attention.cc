@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "model/laps.h"
+#include "model/products.h"
 #include "model/rows.h"
 
 namespace carat {
@@ -56,22 +57,21 @@ void latent_projections(ThreadPool& pool, const Model& model, const LayerWeights
   Laps laps(model.profile);
 
   if (m.query_rank > 0) {
-    const MatmulTarget latent[] = {{w.q_latent, x.query_latent.data(), m.query_rank},
-                                   {w.kv_latent, x.pairs.data(), pair}};
-    matmul(kt, pool, model.scheme, latent, h, c.width, n);
+    const Product latent[] = {{w.q_latent, x.query_latent.data(), m.query_rank},
+                              {w.kv_latent, x.pairs.data(), pair}};
+    multiply(pool, model, latent, h, c.width, n);
     laps.product("latent q, k, v", model.scheme, latent, n);
     over_tokens(pool, n, m.query_rank, [&](int64_t first, int64_t count) {
       float* part = x.query_latent.data() + first * m.query_rank;
       rms_norm(kt, part, w.q_latent_norm.data(), c.norm_epsilon, count, m.query_rank, part);
     });
     show_input(model, l, LinearInput::query_latent, x.query_latent.data(), n);
-    const MatmulTarget queries[] = {{w.q, x.queries.data(), c.heads * query}};
-    matmul(kt, pool, model.scheme, queries, x.query_latent.data(), m.query_rank, n);
+    const Product queries[] = {{w.q, x.queries.data(), c.heads * query}};
+    multiply(pool, model, queries, x.query_latent.data(), m.query_rank, n);
     laps.product("q", model.scheme, queries, n);
   } else {
-    const MatmulTarget both[] = {{w.q, x.queries.data(), c.heads * query},
-                                 {w.kv_latent, x.pairs.data(), pair}};
-    matmul(kt, pool, model.scheme, both, h, c.width, n);
+    const Product both[] = {{w.q, x.queries.data(), c.heads * query}, {w.kv_latent, x.pairs.data(), pair}};
+    multiply(pool, model, both, h, c.width, n);
     laps.product("q, latent k, v", model.scheme, both, n);
   }
   over_tokens(pool, n, c.heads * query + pair, [&](int64_t first, int64_t count) {
@@ -90,9 +90,8 @@ void latent_projections(ThreadPool& pool, const Model& model, const LayerWeights
   if (m.absorbed) {
     show_heads(pool, model, l, LinearInput::key_heads, x.queries.data(), n, query, m.plain, x);
     for (int64_t head = 0; head < c.heads; ++head) {
-      const MatmulTarget key[] = {
-          {one_of(w.k_expansion, head, c.heads), s.q.data() + head * c.head_dim, q_width}};
-      matmul(kt, pool, model.scheme, key, x.queries.data() + head * query, c.heads * query, n);
+      const Product key[] = {{one_of(w.k_expansion, head, c.heads), s.q.data() + head * c.head_dim, q_width}};
+      multiply(pool, model, key, x.queries.data() + head * query, c.heads * query, n);
       laps.product("k expansion", model.scheme, key, n);
     }
     over_tokens(pool, n, q_width, [&](int64_t first, int64_t count) {
@@ -109,8 +108,8 @@ void latent_projections(ThreadPool& pool, const Model& model, const LayerWeights
     return;
   }
   show_input(model, l, LinearInput::latent, x.latent.data(), n);
-  const MatmulTarget expansion[] = {{w.kv_expansion, x.expanded.data(), expanded}};
-  matmul(kt, pool, model.scheme, expansion, x.latent.data(), m.rank, n);
+  const Product expansion[] = {{w.kv_expansion, x.expanded.data(), expanded}};
+  multiply(pool, model, expansion, x.latent.data(), m.rank, n);
   laps.product("k, v expansion", model.scheme, expansion, n);
   over_tokens(pool, n, q_width, [&](int64_t first, int64_t count) {
     copy(x.queries.data() + first * q_width, count * q_width, s.q.data() + first * q_width);
@@ -138,9 +137,9 @@ void latent_values(ThreadPool& pool, const Model& model, const LayerWeights& w, 
     show_heads(pool, model, l, LinearInput::value_heads, s.attended.data(), rows, c.head_dim, m.rank,
                s.latent);
     for (int64_t head = 0; head < c.heads; ++head) {
-      const MatmulTarget value[] = {
+      const Product value[] = {
           {one_of(w.v_expansion, head, c.heads), out.data() + head * m.value, c.heads * m.value}};
-      matmul(model.kernels, pool, model.scheme, value, s.attended.data() + head * c.head_dim, q_width, rows);
+      multiply(pool, model, value, s.attended.data() + head * c.head_dim, q_width, rows);
       laps.product("v expansion", model.scheme, value, rows);
     }
   } else {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "arch/family.h"
+#include "arch/tensor_scales.h"
 
 namespace carat {
 namespace {
@@ -14,10 +15,12 @@ class Loader {
   Loader(const Context& context, const Checkpoint& checkpoint, const Family& family, WeightStorage& out)
       : context_(context), checkpoint_(checkpoint), family_(family), out_(out) {}
 
-  Result<WeightView> matrix(Role role, int64_t layer = 0) {
+  Result<Matrix> matrix(Role role, int64_t layer = 0) {
     CARAT_DO(context_.check());
     CARAT_TRY(const Tensor* t, tensor(role, layer));
-    WeightView view{t->encoding, t->data->mapped().data(), t->rows(), t->columns(), t->row_bytes()};
+    Matrix view(WeightView{t->encoding, t->data->mapped().data(), t->rows(), t->columns(), t->row_bytes()});
+    CARAT_TRY(std::vector<float> scale, read_scale(checkpoint_, *t));
+    if (!scale.empty()) view.scale = out_.scales.emplace_back(std::move(scale)).data();
     if (view.data) {
       out_.mapped.push_back(*t);
       return view;
@@ -65,8 +68,11 @@ class Loader {
   WeightStorage& out_;
 };
 
-WeightView rows_of(const WeightView& w, int64_t first, int64_t rows) {
-  return {w.encoding, w.data + static_cast<uint64_t>(first) * w.row_bytes, rows, w.columns, w.row_bytes};
+Matrix rows_of(const Matrix& w, int64_t first, int64_t rows) {
+  Matrix part = w;
+  part.data += static_cast<uint64_t>(first) * w.row_bytes;
+  part.rows = rows;
+  return part;
 }
 
 /// The first `n` entries leave `all`.
@@ -99,7 +105,7 @@ Status read_qkv(Loader& load, const ModelConfig& c, int64_t i, LayerWeights& lay
   if (load.has(Role::query_key_value)) {
     layer.q.rows = queries;
     layer.k.rows = layer.v.rows = keys;
-    CARAT_TRY(const WeightView fused, load.matrix(Role::query_key_value, i));
+    CARAT_TRY(const Matrix fused, load.matrix(Role::query_key_value, i));
     set_matrix(layer, Role::query_key_value, fused);
     CARAT_TRY(std::vector<float> bias, load.vector(Role::query_key_value_bias, i));
     if (bias.empty()) return {};
@@ -162,7 +168,7 @@ Status read_feed_forward(Loader& load, const ModelConfig& c, int64_t i, LayerWei
   CARAT_TRY(layer.post_feed_forward_norm, load.norm(post_feed_forward_norm, {}, i));
   if (c.is_mixture(i)) return read_experts(load, c, i, layer);
   if (load.has(gate_up)) {
-    CARAT_TRY(const WeightView fused, load.matrix(gate_up, i));
+    CARAT_TRY(const Matrix fused, load.matrix(gate_up, i));
     layer.gate.rows = layer.up.rows = c.feed_forward;
     set_matrix(layer, gate_up, fused);
   } else {
@@ -241,22 +247,22 @@ auto parts_of(Layer& layer, Role role) -> std::vector<decltype(&layer.q)> {
 
 }  // namespace
 
-WeightView matrix_of(const LayerWeights& layer, Role role) {
-  if (const WeightView* one = place_of(layer, role)) return *one;
+Matrix matrix_of(const LayerWeights& layer, Role role) {
+  if (const Matrix* one = place_of(layer, role)) return *one;
   const auto parts = parts_of(layer, role);
   if (parts.empty()) return {};
-  WeightView all = *parts.front();
+  Matrix all = *parts.front();
   for (size_t i = 1; i < parts.size(); ++i) all.rows += parts[i]->rows;
   return all;
 }
 
-void set_matrix(LayerWeights& layer, Role role, const WeightView& matrix) {
-  if (WeightView* one = place_of(layer, role)) {
+void set_matrix(LayerWeights& layer, Role role, const Matrix& matrix) {
+  if (Matrix* one = place_of(layer, role)) {
     *one = matrix;
     return;
   }
   int64_t first = 0;
-  for (WeightView* part : parts_of(layer, role)) {
+  for (Matrix* part : parts_of(layer, role)) {
     *part = rows_of(matrix, first, part->rows);
     first += part->rows;
   }

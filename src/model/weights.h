@@ -17,6 +17,14 @@
 
 namespace carat {
 
+/// A matrix, or several stacked, and what their products are multiplied by (arch/tensor_scales.h): `scale`
+/// has one number for each, or is null. Products that heed it: model/products.h.
+struct Matrix : WeightView {
+  const float* scale = nullptr;
+  Matrix() = default;
+  Matrix(const WeightView& view) : WeightView(view) {}
+};
+
 /// An empty gain: there is no such norm. An empty bias: it has none.
 struct NormWeights {
   std::vector<float> gain, bias;
@@ -25,33 +33,33 @@ struct NormWeights {
 /// Vectors are empty where the family has no such tensor.
 struct LayerWeights {
   NormWeights attention_norm;         ///< [width]
-  WeightView q;                       ///< [heads * head_dim, width]
-  WeightView k, v;                    ///< [kv_heads * head_dim, width]
+  Matrix q;                           ///< [heads * head_dim, width]
+  Matrix k, v;                        ///< [kv_heads * head_dim, width]
   std::vector<float> q_bias;          ///< [heads * head_dim]
   std::vector<float> k_bias, v_bias;  ///< [kv_heads * head_dim]
   std::vector<float> q_norm, k_norm;  ///< gains of all heads together, or of each head alike
   std::vector<float> sinks;           ///< [heads]
   // Of latent attention: q is [heads * (plain + rotary_dim), query_rank or width].
-  WeightView q_latent;                       ///< [query_rank, width], or no data
+  Matrix q_latent;                           ///< [query_rank, width], or no data
   std::vector<float> q_latent_norm;          ///< [query_rank]
-  WeightView kv_latent;                      ///< [rank + rotary_dim, width]
+  Matrix kv_latent;                          ///< [rank + rotary_dim, width]
   std::vector<float> kv_latent_norm;         ///< [rank]
-  WeightView kv_expansion;                   ///< [heads * (plain + value), rank]; or, absorbed:
-  WeightView k_expansion;                    ///< [heads * rank, plain]
-  WeightView v_expansion;                    ///< [heads * value, rank]
-  WeightView attention_output;               ///< [width, mixed_width()]
+  Matrix kv_expansion;                       ///< [heads * (plain + value), rank]; or, absorbed:
+  Matrix k_expansion;                        ///< [heads * rank, plain]
+  Matrix v_expansion;                        ///< [heads * value, rank]
+  Matrix attention_output;                   ///< [width, mixed_width()]
   std::vector<float> attention_output_bias;  ///< [width]
   NormWeights post_attention_norm;           ///< [width]
   NormWeights feed_forward_norm;             ///< [width]
   NormWeights post_feed_forward_norm;        ///< [width]
-  WeightView gate, up;  ///< [feed_forward, width], ungated: no gate; of a mixture's shared experts, if any
-  WeightView down;      ///< [width, feed_forward]; the same
+  Matrix gate, up;  ///< [feed_forward, width], ungated: no gate; of a mixture's shared experts, if any
+  Matrix down;      ///< [width, feed_forward]; the same
   std::vector<float> up_bias;    ///< [feed_forward]
   std::vector<float> down_bias;  ///< [width]
   // Of mixtures of experts; those of all experts stand one above the other.
-  WeightView router;                                      ///< [experts, width]
-  WeightView gate_experts, up_experts;                    ///< [experts * expert_feed_forward, width]
-  WeightView down_experts;                                ///< [experts * width, expert_feed_forward]
+  Matrix router;                                          ///< [experts, width]
+  Matrix gate_experts, up_experts;                        ///< [experts * expert_feed_forward, width]
+  Matrix down_experts;                                    ///< [experts * width, expert_feed_forward]
   std::vector<float> router_bias, router_correction;      ///< [experts]
   std::vector<float> gate_experts_bias, up_experts_bias;  ///< [experts, expert_feed_forward]
   std::vector<float> down_experts_bias;                   ///< [experts, width]
@@ -62,15 +70,16 @@ struct LayerWeights {
 /// A layer's matrix of that role, all experts' (heads') where they are stacked; no data where it is none of a
 /// layer's. Where the file has one tensor for several (query_key_value, gate_up), those are views of ranges
 /// of its rows.
-WeightView matrix_of(const LayerWeights& layer, Role role);
+Matrix matrix_of(const LayerWeights& layer, Role role);
 /// Exchanges it; its shape is that of the one before.
-void set_matrix(LayerWeights& layer, Role role, const WeightView& matrix);
+void set_matrix(LayerWeights& layer, Role role, const Matrix& matrix);
 
 /// Rows of one of `count` matrices (experts, heads) in a view of all.
-inline WeightView one_of(const WeightView& all, int64_t index, int64_t count) {
-  WeightView one = all;
+inline Matrix one_of(const Matrix& all, int64_t index, int64_t count) {
+  Matrix one = all;
   one.rows = all.rows / count;
   one.data += static_cast<uint64_t>(index * one.rows) * all.row_bytes;
+  if (all.scale) one.scale += index;
   return one;
 }
 
@@ -78,6 +87,7 @@ inline WeightView one_of(const WeightView& all, int64_t index, int64_t count) {
 struct WeightStorage {
   std::vector<Tensor> mapped;                     ///< keeps their files open
   std::vector<std::unique_ptr<uint8_t[]>> owned;  ///< what was not mapped
+  std::vector<std::vector<float>> scales;
 };
 
 /// Movable; views stay valid.
@@ -87,7 +97,7 @@ struct Weights {
   std::vector<LayerWeights> layers;
   WeightView positions;     ///< [context_length, width], or no data
   NormWeights output_norm;  ///< [width]
-  WeightView output;        ///< [vocabulary, width]; the embedding where they are tied
+  Matrix output;            ///< [vocabulary, width]; the embedding where they are tied
   WeightStorage storage;
 };
 

@@ -174,13 +174,14 @@ class BlockWalker final : public Guide {
       CARAT_DO(embed_all(context, tensor));
     } else if (is_stacked(*place)) {
       const Encoding& e = *targets_[tensor];
-      set_matrix(layer_, place->role,
-                 {&e, stacks_[place->role].data(), t.rows(), t.columns(), e.row_bytes(t.columns())});
+      set_matrix(
+          layer_, place->role,
+          WeightView{&e, stacks_[place->role].data(), t.rows(), t.columns(), e.row_bytes(t.columns())});
     } else if (is_matrix(*place)) {
       const std::vector<float>& values = matrices_[place->role];
       set_matrix(layer_, place->role,
-                 {&encoding_f32(), reinterpret_cast<const uint8_t*>(values.data()), t.rows(), t.columns(),
-                  static_cast<uint64_t>(t.columns()) * sizeof(float)});
+                 WeightView{&encoding_f32(), reinterpret_cast<const uint8_t*>(values.data()), t.rows(),
+                            t.columns(), static_cast<uint64_t>(t.columns()) * sizeof(float)});
     }
     return std::exchange(open_, {});
   }

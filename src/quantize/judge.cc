@@ -59,7 +59,7 @@ class LockStepJudge final : public Judge {
     std::vector<double> out;
     for (const TensorGroup& group : groups) {
       context.progress.update(out.size() + 2, group.front());
-      std::vector<std::pair<MatrixPlace, WeightView>> rounded;
+      std::vector<std::pair<MatrixPlace, Matrix>> rounded;
       for (const std::string& name : group) {
         const MatrixPlace& place = places.at(name);
         rounded.push_back({place, matrix_at(mixed, place)});

@@ -17,13 +17,13 @@ std::map<std::string, MatrixPlace> matrix_places(const ModelConfig& config) {
   return places;
 }
 
-WeightView matrix_at(const Weights& weights, const MatrixPlace& place) {
+Matrix matrix_at(const Weights& weights, const MatrixPlace& place) {
   if (place.role == Role::token_embedding) return weights.embedding;
   if (place.role == Role::output) return weights.output;
   return matrix_of(weights.layers[static_cast<size_t>(place.layer)], place.role);
 }
 
-void set_matrix(Weights& weights, const MatrixPlace& place, const WeightView& view) {
+void set_matrix(Weights& weights, const MatrixPlace& place, const Matrix& view) {
   if (place.role == Role::token_embedding)
     weights.embedding = view;
   else if (place.role != Role::output)

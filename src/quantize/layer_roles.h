@@ -20,8 +20,8 @@ struct MatrixPlace {
 std::map<std::string, MatrixPlace> matrix_places(const ModelConfig& config);
 
 /// The matrix there. Where the embedding is tied, `output` is another view of it.
-WeightView matrix_at(const Weights& weights, const MatrixPlace& place);
+Matrix matrix_at(const Weights& weights, const MatrixPlace& place);
 /// Exchanges it; a tied embedding in both its uses.
-void set_matrix(Weights& weights, const MatrixPlace& place, const WeightView& view);
+void set_matrix(Weights& weights, const MatrixPlace& place, const Matrix& view);
 
 }  // namespace carat

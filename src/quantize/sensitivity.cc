@@ -72,7 +72,7 @@ using GuideOf = std::function<Result<ColumnGuide>(int64_t matrix)>;
 struct Subject {
   const SensitivityTask& task;
   const MatrixPlace& place;
-  WeightView weights;
+  Matrix weights;
   int64_t matrices;
   const GuideOf& guide_of;
   const Reads* probing;  ///< by matrix; null: it reads nothing (an embedding)
@@ -255,7 +255,7 @@ class Measurement {
     std::vector<uint8_t> rounded(static_cast<uint64_t>(s.weights.rows) * row_bytes);
     RoundingError sum;
     for (int64_t m = 0; m < s.matrices; ++m) {
-      const WeightView one = one_of(s.weights, m, s.matrices);
+      const Matrix one = one_of(s.weights, m, s.matrices);
       CARAT_TRY(const ColumnGuide guide, s.guide_of(m));
       CARAT_TRY(const RoundingError error,
                 rounder_for(s.task, *out.probe)
@@ -265,7 +265,8 @@ class Measurement {
       sum.add(error);
     }
     if (sum.not_finite > 0) return bad_data("holds values that are not finite (NaN or infinity)");
-    set_matrix(weights_, s.place, {out.probe, rounded.data(), s.weights.rows, s.weights.columns, row_bytes});
+    set_matrix(weights_, s.place,
+               WeightView{out.probe, rounded.data(), s.weights.rows, s.weights.columns, row_bytes});
     const Result<double> kl = divergence_from(s.place);
     set_matrix(weights_, s.place, s.weights);
     if (!kl) return kl.error();
@@ -310,7 +311,7 @@ class Measurement {
     std::vector<double> lost(s.task.encodings.size());
     std::vector<bool> fits(lost.size(), true);
     for (const int64_t m : sampled) {
-      const WeightView w = one_of(s.weights, m, s.matrices);
+      const Matrix w = one_of(s.weights, m, s.matrices);
       CARAT_TRY(const ColumnGuide guide, s.guide_of(m));
       const std::span<const float> reads =
           s.probing ? (*s.probing)[static_cast<size_t>(m)] : std::span<const float>();
