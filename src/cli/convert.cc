@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "arch/open_model.h"
+#include "arch/tensor_scales.h"
 #include "cli/format.h"
 #include "cli/split_size.h"
 #include "cli/verb.h"
@@ -152,6 +153,9 @@ Status convert_verb_body(const Options& options, Invocation& run) {
     CARAT_TRY(widening, parse_widen(*options.widen));
   }
   CARAT_TRY(Checkpoint checkpoint, open_model(options.in));
+  if (rescaling || outliers || widening) {
+    CARAT_TRY(checkpoint, fold_scales(checkpoint));
+  }
   if (rescaling) {
     CARAT_TRY(checkpoint, rescale(std::move(checkpoint), rescaling->seed, rescaling->sigma));
   }

@@ -7,6 +7,7 @@
 
 #include "containers/mapped_file.h"
 #include "quantize/budget_problem.h"
+#include "quantize/scaled_source.h"
 #include "quantize/work.h"
 #include "stats/calibrate.h"
 #include "stats/sequence_passes.h"
@@ -333,7 +334,8 @@ class Search {
 
 Result<BudgetPlan> plan_budget(const Context& context, const Checkpoint& checkpoint,
                                const QuantizeOptions& options, const BudgetOptions& budget) {
-  Search search(context, checkpoint, options, budget);
+  CARAT_TRY(const Checkpoint source, scaled_source(checkpoint, options.allow_requantize));
+  Search search(context, source, options, budget);
   CARAT_DO(search.prepare());
   return search.plan();
 }
@@ -343,7 +345,8 @@ Result<BudgetResult> quantize_to_budget(const Context& context, const Checkpoint
                                         const BudgetOptions& budget) {
   CARAT_DO(check_output(checkpoint, out_path));
   CARAT_DO(FilesOnTheWay::check(checkpoint, out_path, options.discard_partial));
-  Search search(context, checkpoint, options, budget);
+  CARAT_TRY(const Checkpoint source, scaled_source(checkpoint, options.allow_requantize));
+  Search search(context, source, options, budget);
   CARAT_DO(search.prepare());
   return search.run(out_path);
 }

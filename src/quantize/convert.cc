@@ -1,6 +1,7 @@
 #include "quantize/convert.h"
 
 #include "arch/open_model.h"
+#include "arch/tensor_scales.h"
 #include "base/stopwatch.h"
 #include "quantize/provenance.h"
 #include "quantize/stream.h"
@@ -26,11 +27,12 @@ Status restore_sidecars(Checkpoint& checkpoint) {
 
 /// Two passes over the source: config.json, which is small but written with the weights, holds the source's
 /// digest. The first pass also finds what would overflow before anything is written.
-Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& source,
+Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& given,
                                       const std::string& directory, const ConvertOptions& options) {
   if (!options.encoding)
     return usage_error("a Hugging Face directory holds one float encoding: F32, F16 or BF16");
   const Stopwatch watch;
+  CARAT_TRY(const Checkpoint source, fold_scales(given));
   Checkpoint checkpoint = source;
   CARAT_DO(restore_sidecars(checkpoint));
   HfWriteOptions write;
@@ -55,15 +57,16 @@ Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& 
 
 }  // namespace
 
-Result<QuantizeReport> convert(const Context& context, const Checkpoint& checkpoint,
-                               const std::string& out_path, const ConvertOptions& options) {
+Result<QuantizeReport> convert(const Context& context, const Checkpoint& given, const std::string& out_path,
+                               const ConvertOptions& options) {
   if (options.encoding && !options.encoding->is_float)
     return usage_error("{} is no float encoding; `carat quantize` writes it", options.encoding->name);
-  if (options.container == Container::huggingface)
-    return to_huggingface(context, checkpoint, out_path, options);
+  if (options.container == Container::huggingface) return to_huggingface(context, given, out_path, options);
   Work work;
   QuantizeOptions q;
+  Checkpoint checkpoint = given;
   if (options.encoding) {
+    CARAT_TRY(checkpoint, fold_scales(given));
     CARAT_TRY(q.recipe, named_recipe(options.encoding->name));
     CARAT_TRY(work, plan_work(checkpoint, q));
   } else {

@@ -7,6 +7,7 @@
 #include "quantize/block_walker.h"
 #include "quantize/method.h"
 #include "quantize/provenance.h"
+#include "quantize/scaled_source.h"
 #include "quantize/work.h"
 
 namespace carat {
@@ -62,14 +63,6 @@ Status measure_gguf(const Checkpoint& checkpoint, Work& work) {
   if (!bytes) return Error(bytes.error()).within(checkpoint.source);
   plan.output_bytes = *bytes;
   return {};
-}
-
-Error would_requantize(const Checkpoint& checkpoint, const TensorPlan& t) {
-  return usage_error(
-      "{}: {} is {} already, and rounding it again to {} loses more than either encoding alone. Start from "
-      "the original "
-      "weights, or give leave with --allow-requantize",
-      checkpoint.source, t.name, t.from->name, t.to->name);
 }
 
 /// Which columns matter in the tensors that lose something, and which of those nothing is known about.
@@ -211,7 +204,7 @@ Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& opti
         return bad_data("{}: {} is {}, which carat carries but cannot decode", checkpoint.source, t.name,
                         t.from->name);
       if (!t.from->is_float && !t.to->is_float && !options.allow_requantize)
-        return would_requantize(checkpoint, t);
+        return would_requantize(checkpoint, t.name, *t.from, t.to->name);
       // What no Hessian is known of, such as an embedding, gets the default method.
       CARAT_TRY(rounder, rounder_for(walked[i] ? method : &default_rounder(), t));
       t.method = rounder->name();

@@ -2,21 +2,23 @@
 
 #include "quantize/block_walker.h"
 #include "quantize/method.h"
+#include "quantize/scaled_source.h"
 #include "stats/calibrate.h"
 
 namespace carat {
 namespace {
 
 /// Order and metadata of what will be written, on which the plan's sizes depend.
-Result<Checkpoint> lay_out(const Checkpoint& checkpoint, const Method& method,
-                           const TransformOptions& options) {
-  Checkpoint out = checkpoint;
+Result<Checkpoint> lay_out(const Checkpoint& checkpoint, const Method& method, const QuantizeOptions& options,
+                           std::vector<std::string>& notes) {
+  CARAT_TRY(Checkpoint out, scaled_source(checkpoint, method, options, &notes));
   if (method.rounder->needs_feedback()) {
     CARAT_TRY(out, in_walking_order(std::move(out)));
   }
   for (const Transform* t : method.transforms) {
     CARAT_DO(t->lay_out(out));
-    out.metadata.set(fmt::format("carat.transform.{}", t->name()), Value::string(t->record(options)));
+    out.metadata.set(fmt::format("carat.transform.{}", t->name()),
+                     Value::string(t->record(options.transforms)));
   }
   return out;
 }
@@ -25,8 +27,10 @@ Result<Checkpoint> lay_out(const Checkpoint& checkpoint, const Method& method,
 
 Result<QuantizePlan> plan_quantize(const Checkpoint& checkpoint, const QuantizeOptions& options) {
   CARAT_TRY(const Method method, parse_method(options.method));
-  CARAT_TRY(const Checkpoint laid_out, lay_out(checkpoint, method, options.transforms));
+  std::vector<std::string> notes;
+  CARAT_TRY(const Checkpoint laid_out, lay_out(checkpoint, method, options, notes));
   CARAT_TRY(Work work, plan_work(laid_out, options));
+  work.plan.notes.insert(work.plan.notes.end(), notes.begin(), notes.end());
   return std::move(work.plan);
 }
 
@@ -34,8 +38,10 @@ Result<Prepared> prepare_quantize(const Context& context, const Checkpoint& chec
                                   const QuantizeOptions& given) {
   CARAT_TRY(const Method method, parse_method(given.method));
   Prepared out;
-  CARAT_TRY(out.checkpoint, lay_out(checkpoint, method, given.transforms));
+  std::vector<std::string> notes;
+  CARAT_TRY(out.checkpoint, lay_out(checkpoint, method, given, notes));
   CARAT_TRY(out.work, plan_work(out.checkpoint, given));
+  out.work.plan.notes.insert(out.work.plan.notes.end(), notes.begin(), notes.end());
 
   if (method.transforms.empty() && (!given.text || given.calibration || !method.uses_statistics()))
     return out;
@@ -72,6 +78,7 @@ Result<Prepared> prepare_quantize(const Context& context, const Checkpoint& chec
     options.calibration = std::make_shared<const CalibrationStatistics>(std::move(subject.statistics));
   options.allow_requantize = true;  // the first plan has asked; a transformed tensor reads as floats
   CARAT_TRY(out.work, plan_work(out.checkpoint, options));
+  out.work.plan.notes.insert(out.work.plan.notes.end(), notes.begin(), notes.end());
   for (size_t i = 0; i < before.tensors.size(); ++i) out.work.plan.tensors[i].from = before.tensors[i].from;
   return out;
 }
