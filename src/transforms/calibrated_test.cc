@@ -288,7 +288,7 @@ TEST_F(Transforms, StatisticsThatLackWhatIsNeededAreRefusedByName) {
   }
   TransformSubject subject = subject_of(model);
   for (auto& [name, s] : subject.statistics.tensors) s.minimum.clear(), s.maximum.clear(), s.sum.clear();
-  EXPECT_EQ(find_transform("smoothquant")->apply(context(), {}, subject).error().code, Code::bad_data);
+  EXPECT_TRUE(find_transform("smoothquant")->apply(context(), {}, subject).ok());  // squares are enough
 }
 
 }  // namespace

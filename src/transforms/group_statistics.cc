@@ -18,16 +18,12 @@ Result<GroupStatistics> statistics_of(const FoldGroup& group, const CalibrationS
                     group.channel_of_column.size());
   out.magnitude.assign(static_cast<size_t>(group.channels), 0.0);
   std::vector<int> shown(out.magnitude.size(), 0);
-  if (!s.minimum.empty()) out.peak.assign(out.magnitude.size(), 0.0);
   for (size_t k = 0; k < out.mean_square.size(); ++k) {
     const auto channel = static_cast<size_t>(group.channel_of_column[k]);
     if (!std::isfinite(out.mean_square[k]))
       return bad_data("{}: the statistics of column {} are not finite", reader, k);
     out.magnitude[channel] += out.mean_square[k];
     ++shown[channel];
-    if (!s.minimum.empty())
-      out.peak[channel] =
-          std::max({out.peak[channel], std::abs(double{s.minimum[k]}), std::abs(double{s.maximum[k]})});
   }
   for (size_t c = 0; c < shown.size(); ++c) out.magnitude[c] = std::sqrt(out.magnitude[c] / shown[c]);
   return out;

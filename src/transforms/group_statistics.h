@@ -12,7 +12,6 @@ namespace carat {
 struct GroupStatistics {
   std::vector<float> mean_square;  ///< [columns] of what the readers read
   std::vector<double> magnitude;   ///< [channels] root mean square over the columns that show the channel
-  std::vector<double> peak;        ///< [channels] largest absolute value; empty where the statistics lack it
 };
 
 /// bad_data naming the first reader if it has no statistics, or has seen nothing, or not finite numbers.

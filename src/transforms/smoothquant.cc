@@ -9,7 +9,6 @@ namespace carat {
 namespace {
 
 constexpr int64_t kRowsAtOnce = 64;
-constexpr double kLeast = 1e-5;  ///< of either maximum, so that channels of zeros get no endless factor
 
 /// The largest absolute weight of each channel over all readers.
 Result<std::vector<double>> weight_peaks(const Context& context, const FoldGroup& group,
@@ -37,10 +36,33 @@ Result<std::vector<double>> weight_peaks(const Context& context, const FoldGroup
   return peaks;
 }
 
+/// Channels that carry nothing take part in neither side's range: where nothing is read, weights get the
+/// least factor, where no weight reads, activations the greatest.
+Result<std::vector<double>> factors(const FoldGroup& group, const std::vector<double>& magnitude,
+                                    const std::vector<double>& weights, double alpha) {
+  std::vector<double> s(weights.size());
+  double least = INFINITY, most = 0;
+  for (size_t c = 0; c < s.size(); ++c) {
+    if (magnitude[c] == 0 || weights[c] == 0) continue;
+    s[c] = std::pow(magnitude[c], alpha) / std::pow(weights[c], 1.0 - alpha);
+    if (!std::isfinite(s[c]) || s[c] <= 0)
+      return bad_data("{}: what calibration saw of channel {}, or its weights, are not finite",
+                      group.readers.front(), c);
+    least = std::min(least, s[c]);
+    most = std::max(most, s[c]);
+  }
+  if (most == 0) return std::vector<double>(s.size(), 1.0);
+  for (size_t c = 0; c < s.size(); ++c)
+    if (s[c] == 0) s[c] = magnitude[c] == 0 ? least : most;
+  return s;
+}
+
 class SmoothQuant final : public Transform {
  public:
   std::string_view name() const override { return "smoothquant"; }
-  std::string record(const TransformOptions& o) const override { return fmt::format("alpha={}", o.smooth); }
+  std::string record(const TransformOptions& o) const override {
+    return fmt::format("alpha={} of=rms", o.smooth);
+  }
 
   Status apply(const Context& context, const TransformOptions& options,
                TransformSubject& subject) const override {
@@ -49,23 +71,9 @@ class SmoothQuant final : public Transform {
     CARAT_TRY(const std::vector<FoldGroup> groups, need_fold_groups(config, name()));
     for (const FoldGroup& group : groups) {
       CARAT_TRY(const GroupStatistics seen, statistics_of(group, subject.statistics));
-      if (seen.peak.empty())
-        return bad_data(
-            "{}: the statistics say nothing of the largest values it reads, which smoothquant needs; "
-            "`carat calibrate` keeps them",
-            group.readers.front());
       CARAT_TRY(const std::vector<double> weights, weight_peaks(context, group, subject.checkpoint));
-      std::vector<double> s(weights.size());
-      double least = INFINITY, most = 0;
-      for (size_t c = 0; c < s.size(); ++c) {
-        s[c] = std::pow(std::max(seen.peak[c], kLeast), options.smooth) /
-               std::pow(std::max(weights[c], kLeast), 1.0 - options.smooth);
-        if (!std::isfinite(s[c]) || s[c] <= 0)
-          return bad_data("{}: what calibration saw of channel {}, or its weights, are not finite",
-                          group.readers.front(), c);
-        least = std::min(least, s[c]);
-        most = std::max(most, s[c]);
-      }
+      CARAT_TRY(const std::vector<double> s, factors(group, seen.magnitude, weights, options.smooth));
+      const auto [least, most] = std::ranges::minmax(s);
       fold.scale(group, s);
       subject.notes.push_back(
           {std::string(name()), group.name, fmt::format("factors {:.3g} to {:.3g}", least, most), 0, 0});
