@@ -9,7 +9,8 @@
 namespace carat {
 namespace {
 
-constexpr int kSteps = 20;            ///< exponents tried
+constexpr int kSteps = 20;            ///< exponents that can be chosen
+constexpr int kStride = 4;            ///< between those that are tried first
 constexpr int64_t kSampleRows = 128;  ///< of each matrix
 constexpr double kLeast = 1e-4;       ///< of a factor before they are centred
 
@@ -128,7 +129,7 @@ class Awq final : public Transform {
  public:
   std::string_view name() const override { return "awq"; }
   std::string record(const TransformOptions&) const override {
-    return fmt::format("steps={} rows={}", kSteps, kSampleRows);
+    return fmt::format("steps={} stride={} rows={}", kSteps, kStride, kSampleRows);
   }
 
   Status apply(const Context& context, const TransformOptions&, TransformSubject& subject) const override {
@@ -166,22 +167,32 @@ class Awq final : public Transform {
       return bad_data("{}: its weights, or the statistics of what it reads, are not finite",
                       group.readers.front());
     std::vector<double> best;
-    for (const bool duo : {false, true})
-      for (int step = duo ? 0 : 1; step < kSteps; ++step) {
-        CARAT_DO(context.check());
-        const double r = static_cast<double>(step) / kSteps;
-        std::vector<double> s(seen.magnitude);
-        for (size_t c = 0; c < s.size(); ++c)
-          s[c] = seen.magnitude[c] > 0 && w[c] > 0
-                     ? std::pow(s[c], r) / (duo ? std::pow(w[c], 1 - r) + 1e-4 : 1.0)
-                     : 0.0;
-        centre(s);
-        CARAT_TRY(const double loss, search.loss(s));
-        if (!(loss < note.loss_after)) continue;
-        note.loss_after = loss;
-        note.choice = fmt::format("r = {:.2f}{}", r, duo ? ", duo" : "");
-        best = std::move(s);
-      }
+    int best_step = 0;
+    const auto consider = [&](int step, bool duo) -> Status {
+      CARAT_DO(context.check());
+      const double r = static_cast<double>(step) / kSteps;
+      std::vector<double> s(seen.magnitude);
+      for (size_t c = 0; c < s.size(); ++c)
+        s[c] = seen.magnitude[c] > 0 && w[c] > 0
+                   ? std::pow(s[c], r) / (duo ? std::pow(w[c], 1 - r) + 1e-4 : 1.0)
+                   : 0.0;
+      centre(s);
+      CARAT_TRY(const double loss, search.loss(s));
+      if (!(loss < note.loss_after)) return {};
+      note.loss_after = loss;
+      note.choice = fmt::format("r = {:.2f}{}", r, duo ? ", duo" : "");
+      best = std::move(s);
+      best_step = step;
+      return {};
+    };
+    for (const bool duo : {false, true}) {
+      const double others = note.loss_after;
+      for (int step = duo ? 0 : kStride; step < kSteps; step += kStride) CARAT_DO(consider(step, duo));
+      if (!(note.loss_after < others)) continue;
+      for (int stride = kStride / 2, middle = best_step; stride > 0; stride /= 2, middle = best_step)
+        for (const int step : {middle - stride, middle + stride})
+          if (step > 0 && step < kSteps) CARAT_DO(consider(step, duo));
+    }
     if (!best.empty()) fold.scale(group, best);
     subject.notes.push_back(std::move(note));
     return {};

@@ -6,7 +6,8 @@
 // (with and without "duo scaling"), x the root mean square of what calibration saw of a channel, w the mean
 // over rows of |weight| as a share of the largest of its group of columns; and s = 1. The choice is that of
 // least error of the outputs, by rounding a sample of rows of every matrix of the group to the encoding that
-// it will get, with the rounder that it will meet.
+// it will get, with the rounder that it will meet. Every fourth exponent is tried, then those between them
+// around the best: the error is a shallow bowl, and codebooks take long.
 //
 // Differences from the paper's program: the error is sum over columns of E[x^2] * (w - q)^2, the expected
 // output error where the errors of columns are independent, which needs no activations to be kept; x is a
