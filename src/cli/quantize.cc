@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 
@@ -168,6 +169,7 @@ json::object report_json(const QuantizeReport& report, const std::string& out) {
       }
       tensor["damping"] = t.guide.damping;
       tensor["relative_loss"] = t.guide.relative_loss;
+      if (t.guide.searched_loss > 0) tensor["relative_loss_of_search"] = t.guide.searched_loss;
     }
   }
   json::array transforms;
@@ -231,6 +233,21 @@ std::string transforms_text(const std::vector<TransformNote>& notes) {
   return out;
 }
 
+/// What error feedback gained, over all matrices alike.
+std::string feedback_text(const std::vector<TensorReport>& tensors) {
+  int matrices = 0;
+  double logs = 0;
+  for (const TensorReport& t : tensors) {
+    if (!(t.guide.searched_loss > 0) || !(t.guide.relative_loss > 0)) continue;
+    ++matrices;
+    logs += std::log(t.guide.relative_loss / t.guide.searched_loss);
+  }
+  if (matrices == 0) return {};
+  return fmt::format(
+      "  error feedback: outputs lose {:.3f} of what they would with the search (mean of {} matrices)\n",
+      std::exp(logs / matrices), matrices);
+}
+
 std::string report_text(const QuantizeReport& report, const std::string& out_path) {
   struct Group {
     int tensors = 0;
@@ -258,6 +275,7 @@ std::string report_text(const QuantizeReport& report, const std::string& out_pat
     out += "\n";
   }
   out += transforms_text(report.transforms);
+  out += feedback_text(report.tensors);
   if (report.underflows > 0) out += fmt::format("  {} small values became zero\n", report.underflows);
   if (report.resumed_tensors > 0)
     out += fmt::format("  {} tensors were taken over from the interrupted run\n", report.resumed_tensors);

@@ -118,6 +118,8 @@ TEST(BlockWalker, matrices_are_guided_and_say_so) {
       EXPECT_DOUBLE_EQ(t.guide.damping, 0.05) << t.name;
       EXPECT_GT(t.guide.relative_loss, 0) << t.name;
       EXPECT_LT(t.guide.relative_loss, 0.02) << t.name;
+      EXPECT_GT(t.guide.searched_loss, t.guide.relative_loss) << t.name;
+      EXPECT_LT(t.guide.searched_loss, 10 * t.guide.relative_loss) << t.name;
     }
     EXPECT_EQ(guided_tensors, tied ? 21 : 22);
     const auto written = read_gguf(folder / "out.gguf");

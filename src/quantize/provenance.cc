@@ -117,11 +117,11 @@ std::vector<std::string> sidecars_left_out(const Checkpoint& checkpoint) {
 }
 
 std::string format_record(const TensorRecord& r) {
-  return fmt::format("{} {:016x} {:016x} {} {} {} {} {:016x} {:016x} {:016x}", r.source_sha256, r.xxh3,
-                     std::bit_cast<uint64_t>(r.relative_error), r.underflows, r.guide.tokens,
+  return fmt::format("{} {:016x} {:016x} {} {} {} {} {:016x} {:016x} {:016x} {:016x}", r.source_sha256,
+                     r.xxh3, std::bit_cast<uint64_t>(r.relative_error), r.underflows, r.guide.tokens,
                      r.guide.least_tokens, r.guide.unseen, std::bit_cast<uint64_t>(r.guide.shrink),
-                     std::bit_cast<uint64_t>(r.guide.damping),
-                     std::bit_cast<uint64_t>(r.guide.relative_loss));
+                     std::bit_cast<uint64_t>(r.guide.damping), std::bit_cast<uint64_t>(r.guide.relative_loss),
+                     std::bit_cast<uint64_t>(r.guide.searched_loss));
 }
 
 Result<TensorRecord> parse_record(std::string_view text) {
@@ -132,20 +132,21 @@ Result<TensorRecord> parse_record(std::string_view text) {
     words.push_back(rest.substr(0, space));
     rest.remove_prefix(std::min(space + 1, rest.size()));
   }
-  if (words.size() != 10 || words[0].size() != 64) return bad;
+  if (words.size() != 11 || words[0].size() != 64) return bad;
   TensorRecord r;
   r.source_sha256 = words[0];
-  uint64_t error = 0, shrink = 0, damping = 0, loss = 0;
+  uint64_t error = 0, shrink = 0, damping = 0, loss = 0, searched = 0;
   if (!parse_number(words[1], r.xxh3, 16) || !parse_number(words[2], error, 16) ||
       !parse_number(words[3], r.underflows, 10) || !parse_number(words[4], r.guide.tokens, 10) ||
       !parse_number(words[5], r.guide.least_tokens, 10) || !parse_number(words[6], r.guide.unseen, 10) ||
       !parse_number(words[7], shrink, 16) || !parse_number(words[8], damping, 16) ||
-      !parse_number(words[9], loss, 16))
+      !parse_number(words[9], loss, 16) || !parse_number(words[10], searched, 16))
     return bad;
   r.relative_error = std::bit_cast<double>(error);
   r.guide.shrink = std::bit_cast<double>(shrink);
   r.guide.damping = std::bit_cast<double>(damping);
   r.guide.relative_loss = std::bit_cast<double>(loss);
+  r.guide.searched_loss = std::bit_cast<double>(searched);
   return r;
 }
 

@@ -73,6 +73,8 @@ struct GuideNote {
   double damping = 0;        ///< FeedbackFactor::damping; of experts, the greatest
   /// What rounding added to the outputs, tr(D H D^T) with H as it was factored, over sum w^2 H[k][k].
   double relative_loss = 0;
+  double searched_loss =
+      0;  ///< the same if the search had rounded it, from a sample of rows (searched_loss.h)
 };
 
 struct TensorReport {

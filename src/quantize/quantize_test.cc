@@ -296,7 +296,7 @@ TEST(Quantize, UnknownMethodsAreNamed) {
 }
 
 TEST(Record, RoundTrips) {
-  const TensorRecord r{std::string(64, 'a'), 0x1234, 1.25e-3, 42, {4096, 17, 3, 0.6, 0.05, 1.5e-4}};
+  const TensorRecord r{std::string(64, 'a'), 0x1234, 1.25e-3, 42, {4096, 17, 3, 0.6, 0.05, 1.5e-4, 2.5e-4}};
   const auto back = parse_record(format_record(r));
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->source_sha256, r.source_sha256);
@@ -309,6 +309,7 @@ TEST(Record, RoundTrips) {
   EXPECT_EQ(back->guide.shrink, r.guide.shrink);
   EXPECT_EQ(back->guide.damping, r.guide.damping);
   EXPECT_EQ(back->guide.relative_loss, r.guide.relative_loss);
+  EXPECT_EQ(back->guide.searched_loss, r.guide.searched_loss);
   EXPECT_FALSE(parse_record("x").ok());
   EXPECT_FALSE(parse_record(format_record(r) + "x").ok());
 }

@@ -8,9 +8,11 @@
 #include <future>
 #include <mutex>
 
+#include "base/checked.h"
 #include "base/digest.h"
 #include "kernels/kernel_table.h"
 #include "kernels/search_table.h"
+#include "quantize/searched_loss.h"
 #include "rounders/shared_scales.h"
 
 namespace carat {
@@ -118,6 +120,7 @@ class Stream {
   int64_t next_row_ = 0;
   Sha256 read_digest_;  // of the tensor being read, computed, written
   RoundingError error_;
+  SearchedLoss searched_;
   ColumnGuide columns_;
   SharedScales shared_;  ///< of the matrix being rounded
   Xxh3 written_digest_;
@@ -189,12 +192,16 @@ Status Stream::round(Slab& slab, const Rounder& rounder) {
       }
       shared_.guide(in_matrix, guide);
     }
+    const SourceRows source{t.encoding, slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(), count,
+                            columns};
     CARAT_TRY(const RoundingError error,
-              rounder.round(
-                  context_, kernels_, to,
-                  {t.encoding, slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(), count, columns},
-                  guide, slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
+              rounder.round(context_, kernels_, to, source, guide,
+                            slab.rounded.data() + static_cast<uint64_t>(r) * to.row_bytes(columns)));
     error_.add(error);
+    if (guide.feedback && in_matrix == 0) {
+      const int64_t matrices = std::max<int64_t>(1, t.rows() / matrix_rows);
+      CARAT_DO(searched_.sample(context_, kernels_, to, source, guide, ceil_div(kSearchedRows, matrices)));
+    }
   }
   slab.out = slab.rounded;
   return {};
@@ -255,12 +262,15 @@ Status Stream::compute(Slab& slab) {
   if (slab.last) {
     if (guide_) {
       CARAT_TRY(slab.record.guide, guide_->finished(context_, slab.tensor));
-      if (error_.feedback_error > 0)
+      if (error_.feedback_error > 0) {
         slab.record.guide.relative_loss = error_.feedback_error / error_.weighted_weight;
+        slab.record.guide.searched_loss = searched_.relative();
+      }
     }
     slab.record.relative_error = error_.relative();
     slab.record.underflows = error_.underflows;
     error_ = {};
+    searched_ = {};
   }
   return {};
 }

@@ -124,8 +124,16 @@ TEST_P(Gptq, LosesLessThanTheSearchUnderTheHessianAndKnowsHowMuch) {
     job.rounder = "search";
     for (int64_t c = 0; c < kColumns; ++c)
       job.importance.push_back(hessian[static_cast<size_t>(c * kColumns + c)]);
-    const double search = job.loss(job.run().bytes, m);
+    const auto searched = job.run();
+    const double search = job.loss(searched.bytes, m);
     EXPECT_LT(loss, 0.8 * search) << static_cast<int>(order);
+    // What the factor says of other codes than its own.
+    std::vector<float> difference = job.decode(searched.bytes);
+    for (size_t i = 0; i < difference.size(); ++i) difference[i] = job.weights[i] - difference[i];
+    ThreadPool pool(2);
+    Cancellation never;
+    Progress silent;
+    EXPECT_NEAR(factored_loss({pool, never, silent}, factor, difference), search, 2e-4 * search);
   }
 }
 

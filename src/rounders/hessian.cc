@@ -235,6 +235,32 @@ Result<FeedbackFactor> prepare_feedback(const Context& context, const KernelTabl
   return f;
 }
 
+double factored_loss(const Context& context, const FeedbackFactor& f, std::span<const float> differences) {
+  const auto n = static_cast<size_t>(f.columns);
+  const auto rows = static_cast<int64_t>(differences.size() / n);
+  std::vector<double> sums(static_cast<size_t>(rows));
+  context.pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
+    std::vector<float> error(n);
+    for (int64_t r = begin; r < end; ++r) {
+      const float* d = differences.data() + static_cast<size_t>(r) * n;
+      for (size_t p = 0; p < n; ++p) error[p] = d[f.order.empty() ? p : static_cast<size_t>(f.order[p])];
+      const float* factor = f.slices.data();
+      double& sum = sums[static_cast<size_t>(r)];
+      for (size_t first = 0; first < n; first += kFeedbackSlice) {
+        float lost[kFeedbackSlice];
+        for (size_t k = 0; k < kFeedbackSlice; ++k) lost[k] = error[first + k];
+        for (size_t j = 0; j < first + kFeedbackSlice; ++j, factor += kFeedbackSlice)
+          for (size_t k = 0; k < kFeedbackSlice; ++k) lost[k] += error[j] * factor[k];
+        for (size_t k = 0; k < kFeedbackSlice; ++k) {
+          const size_t column = f.order.empty() ? first + k : static_cast<size_t>(f.order[first + k]);
+          sum += double{f.weight[column]} * lost[k] * lost[k];
+        }
+      }
+    }
+  });
+  return f.unit * std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
 Result<double> feedback_loss(const Context& context, const KernelTable& kernels,
                              std::span<const float> hessian, int64_t columns, std::span<const float> weights,
                              std::span<const float> rounded) {

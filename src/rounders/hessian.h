@@ -71,6 +71,12 @@ Result<FeedbackFactor> prepare_feedback(const Context& context, const KernelTabl
                                         std::span<const float> hessian, int64_t columns,
                                         const FeedbackOptions& options);
 
+/// The same loss as feedback sums up while it rounds: tr(D H D^T) under the H that was factored. differences:
+/// D = weights - rounded, [rows, columns], in the columns' own order. Takes rows * columns^2 / 2 products in
+/// float32.
+double factored_loss(const Context& context, const FeedbackFactor& factor,
+                     std::span<const float> differences);
+
 /// tr(D H D^T), D = weights - rounded, both [rows, columns]: what rounding costs the outputs, summed over the
 /// tokens of a Hessian of which both triangles are there. Takes the time of rows * columns^2 products in
 /// float32.
