@@ -10,6 +10,10 @@ CARAT_BEGIN_AVX2
 #include "kernels/generic/quantized_product.h"
 //
 #include "kernels/generic/unpack_codebook.h"
+//
+#include "kernels/generic/rows_by_four.h"
+//
+#include "kernels/avx2/rows_codebook.h"
 CARAT_END_TARGET
 
 namespace carat::avx2 {

@@ -13,7 +13,9 @@ CARAT_BEGIN_TARGET(CARAT_AVX512_FEATURES ",avx512vbmi")
 //
 #include "kernels/avx512/along_rows.h"
 //
-#include "kernels/avx512/rows_by_four.h"
+#include "kernels/generic/rows_by_four.h"
+//
+#include "kernels/avx512/permuted_tables.h"
 //
 #include "kernels/avx512/rows_iq1.h"
 //

@@ -11,9 +11,9 @@ CARAT_BEGIN_AVX512
 //
 #include "kernels/generic/unpack_codebook.h"
 //
-#include "kernels/avx512/along_rows.h"
+#include "kernels/generic/rows_by_four.h"
 //
-#include "kernels/avx512/rows_codebook.h"
+#include "kernels/avx2/rows_codebook.h"
 CARAT_END_TARGET
 
 namespace carat::avx512 {

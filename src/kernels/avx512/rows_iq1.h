@@ -1,12 +1,12 @@
-// IQ1_S and IQ1_M by tables in registers (rows_by_four.h). The 64 entries of a register belong to blocks of
-// two rows. An entry is 16 bits: columns 0 .. 3 in one byte, 4 .. 7 in another, each t + 1 of a t in {-1, 0,
-// 1}. Those bits enter the dot products where they lie, times 1, 4, 16 and 64, and each place has a sum of
+// IQ1_S and IQ1_M by tables in registers (permuted_tables.h). The 64 entries of a register belong to blocks
+// of two rows. An entry is 16 bits: columns 0 .. 3 in one byte, 4 .. 7 in another, each t + 1 of a t in {-1,
+// 0, 1}. Those bits enter the dot products where they lie, times 1, 4, 16 and 64, and each place has a sum of
 // its own.
 //
 // A leaf adds up to s * (8 (sum of (t + 1) a) - 8 (sum of a) +- (sum of a)), the shifts being those of leaves
 // (IQ1_S) or of entries (IQ1_M).
 //
-// Included inside a target region, after avx512/rows_by_four.h.
+// Included inside a target region, after avx512/permuted_tables.h.
 
 namespace carat {
 namespace {
@@ -87,7 +87,7 @@ struct Iq1SBlocks {
                                                      _mm512_set1_epi32(1), 0xea);
     return _mm512_mullo_epi32(sum, scales);
   }
-  static CARAT_ALWAYS_INLINE __m128i totals(const Block* const* b, const Activations& a) {
+  static CARAT_ALWAYS_INLINE void totals(const Block* const* b, const Activations& a, int32_t* to) {
     __m512i entries[2], words_of[2], low[2], high[2];
     __mmask64 bits[4][2];
     unrolled<2>([&](auto i) CARAT_INLINE_LAMBDA {
@@ -102,7 +102,7 @@ struct Iq1SBlocks {
     });
     look_up_digits<E, 2>(entries, bits, low, high);
     const __m512i x = sums(low[0], high[0], words_of[0], a), y = sums(low[1], high[1], words_of[1], a);
-    return sums_of_halves(x, y);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), sums_of_halves(x, y));
   }
 };
 
@@ -177,7 +177,7 @@ struct Iq1MBlocks {
     return _mm512_multishift_epi64_epi8(constant_bytes<Nibbles>(), _mm512_cvtepu32_epi64(both));
   }
 
-  static CARAT_ALWAYS_INLINE __m128i totals(const Block* const* b, const Activations& a) {
+  static CARAT_ALWAYS_INLINE void totals(const Block* const* b, const Activations& a, int32_t* to) {
     __m512i entries[2], low[2], high[2], x[4];
     __mmask64 bits[4][2];
     __mmask32 down[4];
@@ -197,14 +197,14 @@ struct Iq1MBlocks {
       x[2 * i] = sums(*b[2 * i], _mm512_unpacklo_epi16(low[i], high[i]), down[2 * i], a);
       x[2 * i + 1] = sums(*b[2 * i + 1], _mm512_unpackhi_epi16(low[i], high[i]), down[2 * i + 1], a);
     });
-    return sums_of_lanes(x);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), sums_of_lanes(x));
   }
 };
 
 template <>
-struct ProductAlongRows<Avx512Simd, IQ1_S> : RowsByFour<IQ1_S, Iq1SBlocks> {};
+struct ProductAlongRows<Avx512Simd, IQ1_S> : RowsByFour<Avx512Simd, IQ1_S, Iq1SBlocks> {};
 template <>
-struct ProductAlongRows<Avx512Simd, IQ1_M> : RowsByFour<IQ1_M, Iq1MBlocks> {};
+struct ProductAlongRows<Avx512Simd, IQ1_M> : RowsByFour<Avx512Simd, IQ1_M, Iq1MBlocks> {};
 
 }  // namespace
 }  // namespace carat

@@ -1,7 +1,7 @@
-// IQ2_XXS, IQ2_XS and IQ2_S by tables in registers (rows_by_four.h). The 64 entries of a register belong to
-// blocks of two rows. An entry's ranks are two bytes: those of columns 0, 2, 4 and 6, and of the odd ones.
+// IQ2_XXS, IQ2_XS and IQ2_S by tables in registers (permuted_tables.h). The 64 entries of a register belong
+// to blocks of two rows. An entry's ranks are two bytes: those of columns 0, 2, 4 and 6, and of the odd ones.
 //
-// Included inside a target region, after avx512/rows_by_four.h.
+// Included inside a target region, after avx512/permuted_tables.h.
 
 namespace carat {
 namespace {
@@ -78,9 +78,9 @@ struct Iq2XxsBlocks {
     const __m512i scales = _mm512_or_si512(_mm512_srli_epi32(rest, 27), _mm512_set1_epi32(1));
     return _mm512_mullo_epi32(sum, scales);
   }
-  static CARAT_ALWAYS_INLINE __m128i totals(const Block* const* b, const Activations& a) {
+  static CARAT_ALWAYS_INLINE void totals(const Block* const* b, const Activations& a, int32_t* to) {
     const __m512i x = sums(*b[0], *b[1], a), y = sums(*b[2], *b[3], a);
-    return sums_of_halves(x, y);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), sums_of_halves(x, y));
   }
 };
 
@@ -168,7 +168,7 @@ struct Iq2Blocks {
     return _mm512_mullo_epi32(sum, scales(b));
   }
 
-  static CARAT_ALWAYS_INLINE __m128i totals(const Block* const* b, const Activations& a) {
+  static CARAT_ALWAYS_INLINE void totals(const Block* const* b, const Activations& a, int32_t* to) {
     static constexpr Iq2Tables<E> kTables;
     __m512i low[2], signs[2], even[2], odd[2], x[4];
     __mmask64 high[3][2];
@@ -189,16 +189,16 @@ struct Iq2Blocks {
       x[2 * i + 1] = sums(*b[2 * i + 1], _mm512_unpackhi_epi16(even[i], odd[i]),
                           _mm512_unpackhi_epi16(signs[i], odd_signs), a);
     });
-    return sums_of_lanes(x);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), sums_of_lanes(x));
   }
 };
 
 template <>
-struct ProductAlongRows<Avx512Simd, IQ2_XXS> : RowsByFour<IQ2_XXS, Iq2XxsBlocks> {};
+struct ProductAlongRows<Avx512Simd, IQ2_XXS> : RowsByFour<Avx512Simd, IQ2_XXS, Iq2XxsBlocks> {};
 template <>
-struct ProductAlongRows<Avx512Simd, IQ2_XS> : RowsByFour<IQ2_XS, Iq2Blocks<IQ2_XS>> {};
+struct ProductAlongRows<Avx512Simd, IQ2_XS> : RowsByFour<Avx512Simd, IQ2_XS, Iq2Blocks<IQ2_XS>> {};
 template <>
-struct ProductAlongRows<Avx512Simd, IQ2_S> : RowsByFour<IQ2_S, Iq2Blocks<IQ2_S>> {};
+struct ProductAlongRows<Avx512Simd, IQ2_S> : RowsByFour<Avx512Simd, IQ2_S, Iq2Blocks<IQ2_S>> {};
 
 }  // namespace
 }  // namespace carat

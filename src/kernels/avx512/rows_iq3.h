@@ -1,7 +1,7 @@
-// IQ3_XXS and IQ3_S by tables in registers (rows_by_four.h). A block's 64 entries are one register, and a
+// IQ3_XXS and IQ3_S by tables in registers (permuted_tables.h). A block's 64 entries are one register, and a
 // dword the same column of the four vectors of half a leaf.
 //
-// Included inside a target region, after avx512/rows_by_four.h.
+// Included inside a target region, after avx512/permuted_tables.h.
 
 namespace carat {
 namespace {
@@ -87,15 +87,15 @@ struct Iq3Blocks {
     sum = _mm512_dpbusd_epi32(sum, signed_codes<E, 1, 0, 2, 3>(_mm512_srli_epi16(odd, 4)), a.x[3]);
     return _mm512_mullo_epi32(sum, scales);
   }
-  static CARAT_ALWAYS_INLINE __m128i totals(const Block* const* b, const Activations& a) {
+  static CARAT_ALWAYS_INLINE void totals(const Block* const* b, const Activations& a, int32_t* to) {
     __m512i x[4];
     unrolled<4>([&](auto r) CARAT_INLINE_LAMBDA { x[r] = sums(*b[r], a); });
-    return sums_of_lanes(x);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), sums_of_lanes(x));
   }
 };
 
 template <class E>
-requires(E::kVector == 4) struct ProductAlongRows<Avx512Simd, E> : RowsByFour<E, Iq3Blocks<E>> {
+requires(E::kVector == 4) struct ProductAlongRows<Avx512Simd, E> : RowsByFour<Avx512Simd, E, Iq3Blocks<E>> {
 };
 
 }  // namespace

@@ -18,6 +18,12 @@ CARAT_BEGIN_AVX512
 #include "kernels/generic/unpack_block32.h"
 //
 #include "kernels/generic/unpack_block256.h"
+//
+#include "kernels/generic/unpack_codebook.h"
+//
+#include "kernels/generic/rows_by_four.h"
+//
+#include "kernels/avx2/rows_codebook.h"
 CARAT_END_TARGET
 
 namespace carat {
@@ -32,7 +38,7 @@ const KernelTable* avx_vnni_twin() {
     KernelTable t = *avx2;
     t.isa = Isa::avx_vnni;
     set_products<AvxVnniSimd, 32>(t, EncodingList<Q4_0, Q5_1, Q8_0, IQ4_NL>{});
-    set_products<AvxVnniSimd, 256>(t, EncodingList<Q2_K, Q4_K, Q6_K, IQ4_XS>{});
+    set_products<AvxVnniSimd, 256>(t, EncodingList<Q2_K, Q4_K, Q6_K, IQ4_XS, IQ2_S, IQ3_XXS>{});
     add_grouped_twin(t);
     return t;
   }();

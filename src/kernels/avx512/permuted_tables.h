@@ -1,5 +1,5 @@
-// Codebook encodings and one token, with tables in registers: processors that permute bytes (VBMI) look up 64
-// entries at once in tables of 128, where loads would take as many cycles as entries.
+// Codebook encodings and one token (generic/rows_by_four.h) with tables in registers: processors that permute
+// bytes (VBMI) look up 64 entries at once in tables of 128, where loads would take as many cycles as entries.
 //
 // Entries of 64 vectors lie in a register. A table gives a byte for each, in which the ranks of two columns
 // of every vector (or of four) lie beside room for their signs; a second table of 64 turns rank and sign into
@@ -15,72 +15,6 @@
 
 namespace carat {
 namespace {
-
-/// Blocks (of E, with 256 columns) must offer
-///   Activations                  what the rounded activations of a block's columns become
-///   prepare(a, i, activations)   these, for block i
-///   totals(b, activations)       the exact sums of scale * level * a over blocks *b[0] .. *b[3]
-///   d(block)                     f16 bits
-template <class E, class Blocks>
-struct RowsByFour {
-  using Block = typename E::Block;
-
-  /// Blocks of a row whose activations are prepared at a time, so that they stay in the first-level cache.
-  static constexpr int64_t kMost = 32;
-  /// Bytes that are asked for ahead, at least.
-  static constexpr int64_t kAhead = 8192;
-
-  struct Working {
-    alignas(64) typename Blocks::Activations activations[kMost];
-    alignas(64) int32_t totals[kMost * kPanelRows];  ///< [block, row]
-    alignas(64) uint16_t d[kMost * kPanelRows];
-  };
-
-  /// Totals of `count` blocks of four rows; to_totals and to_d are at the first row's place.
-  static void multiply(const uint8_t* const* rows, int64_t count, int64_t ahead,
-                       const typename Blocks::Activations* activations, int32_t* to_totals, uint16_t* to_d) {
-    const Block* b[4];
-    for (int r = 0; r < 4; ++r) b[r] = reinterpret_cast<const Block*>(rows[r]);
-    for (int64_t i = 0; i < count; ++i) {
-      unrolled<4>([&](auto r) CARAT_INLINE_LAMBDA {
-        const char* next = reinterpret_cast<const char*>(b[r]) + ahead;
-        for (int64_t line = 0; line < int64_t{sizeof(Block)}; line += 64)
-          __builtin_prefetch(next + line, 0, 2);
-      });
-      _mm_store_si128(reinterpret_cast<__m128i*>(to_totals + kPanelRows * i),
-                      Blocks::totals(b, activations[i]));
-      unrolled<4>([&](auto r) CARAT_INLINE_LAMBDA { to_d[kPanelRows * i + r] = Blocks::d(*b[r]++); });
-    }
-  }
-
-  /// y[r] for activations rounded in groups of 256.
-  static void run(const WeightRows& w, const RoundedActivations& a, float* y) {
-    Working s;
-    __m512 sum = _mm512_setzero_ps();
-    const int64_t blocks = w.columns / 256;
-    const int64_t four_rows = 4 * w.row_bytes;
-    const int64_t ahead = (kAhead + four_rows - 1) / four_rows * four_rows;
-    for (int64_t first = 0; first < blocks; first += kMost) {
-      const int64_t count = blocks - first < kMost ? blocks - first : kMost;
-      for (int64_t i = 0; i < count; ++i) Blocks::prepare(a, first + i, s.activations[i]);
-      for (int row = 0; row < w.rows; row += 4) {
-        const uint8_t* rows[4];
-        for (int r = 0; r < 4; ++r)  // the last row stands in for those that are not there
-          rows[r] = w.data + (row + r < w.rows ? row + r : w.rows - 1) * w.row_bytes +
-                    first * int64_t{sizeof(Block)};
-        multiply(rows, count, ahead, s.activations, s.totals + row, s.d + row);
-      }
-      for (int64_t i = 0; i < count; ++i) {
-        const __m512 total = _mm512_cvtepi32_ps(_mm512_load_si512(s.totals + kPanelRows * i));
-        const __m256i d = _mm256_load_si256(reinterpret_cast<const __m256i*>(s.d + kPanelRows * i));
-        const __m512 factor = _mm512_mul_ps(_mm512_cvtph_ps(d), _mm512_set1_ps(E::kUnit));
-        sum =
-            _mm512_fmadd_ps(_mm512_mul_ps(total, factor), _mm512_set1_ps(a.scales[8 * (first + i) + 7]), sum);
-      }
-    }
-    _mm512_mask_storeu_ps(y, static_cast<__mmask16>((1u << w.rows) - 1), sum);
-  }
-};
 
 /// Entry `index` of a table of 64 n bytes, for `count` registers of indices: bits 0 .. 6 in each byte of
 /// index, bits 7 and up as masks.

@@ -1,0 +1,344 @@
+// Codebook encodings and one token along the rows (generic/rows_by_four.h) by loads: one for each vector of 4
+// or 8 columns, which bound the whole. What is loaded that way has no need of a transposed copy: 5 times the
+// speed of panels. Signs go to the activations. 256 bits serve AVX-512 as well, where loads are as many.
+//
+// Included inside a target region, after generic/rows_by_four.h and generic/unpack_codebook.h.
+
+namespace carat {
+namespace {
+
+CARAT_ALWAYS_INLINE __m256i load_256_of(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+/// The eight bytes at p, in every qword.
+CARAT_ALWAYS_INLINE __m256i broadcast_64(const void* p) {
+  int64_t x;
+  __builtin_memcpy(&x, p, 8);
+  return _mm256_set1_epi64x(x);
+}
+/// Words j of 16, of bytes.
+CARAT_ALWAYS_INLINE __m256i sixteen_bytes(const uint8_t* p) {
+  return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+template <int bits>
+CARAT_ALWAYS_INLINE __m256i masked_words(__m256i x) {
+  return _mm256_and_si256(x, _mm256_set1_epi16(bits));
+}
+/// x << shift, word by word.
+template <int... shift>
+CARAT_ALWAYS_INLINE __m256i shifted_words(__m256i x) {
+  static_assert(sizeof...(shift) == 16);
+  return _mm256_mullo_epi16(x, _mm256_setr_epi16(static_cast<int16_t>(1 << shift)...));
+}
+
+/// The signs of eight columns in each byte, from seven of them: the number of negative ones is even.
+CARAT_ALWAYS_INLINE __m256i with_eighth_sign(__m256i seven) {
+  const __m256i odd = _mm256_broadcastsi128_si256(  // 0x80 for nibbles with an odd number of bits
+      _mm_setr_epi8(0, -128, -128, 0, -128, 0, 0, -128, -128, 0, 0, -128, 0, -128, -128, 0));
+  const __m256i nibble = _mm256_set1_epi8(15);
+  const __m256i low = _mm256_shuffle_epi8(odd, _mm256_and_si256(seven, nibble));
+  const __m256i high = _mm256_shuffle_epi8(odd, _mm256_and_si256(_mm256_srli_epi16(seven, 4), nibble));
+  return _mm256_or_si256(seven, _mm256_xor_si256(low, high));
+}
+/// The same from four times seven bits in the lower 28 of each dword.
+CARAT_ALWAYS_INLINE __m256i even_signs_of(__m256i rest) {
+  const auto field = [&](__m256i x, int mask)
+                         CARAT_INLINE_LAMBDA { return _mm256_and_si256(x, _mm256_set1_epi32(mask)); };
+  const __m256i low = _mm256_or_si256(field(rest, 0x7f), field(_mm256_slli_epi32(rest, 1), 0x7f00));
+  const __m256i high = _mm256_or_si256(field(_mm256_slli_epi32(rest, 2), 0x7f0000),
+                                       field(_mm256_slli_epi32(rest, 3), 0x7f000000));
+  return with_eighth_sign(_mm256_or_si256(low, high));
+}
+
+/// Odd integers from the scales as stored.
+CARAT_ALWAYS_INLINE __m256i odd_words(__m256i words) {
+  return _mm256_add_epi16(_mm256_add_epi16(words, words), _mm256_set1_epi16(1));
+}
+/// Sixteen of them, one for each 16 columns, from 16 nibbles.
+CARAT_ALWAYS_INLINE __m256i words_of_nibbles(const uint8_t* bytes) {
+  const __m128i packed = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
+  const __m128i low = _mm_and_si128(packed, _mm_set1_epi8(15));
+  const __m128i high = _mm_and_si128(_mm_srli_epi16(packed, 4), _mm_set1_epi8(15));
+  return odd_words(_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(low, high)));
+}
+/// The same for leaves of 32 columns, from eight dwords.
+CARAT_ALWAYS_INLINE __m256i words_of_leaves(__m256i eight) {
+  return odd_words(_mm256_or_si256(eight, _mm256_slli_epi32(eight, 16)));
+}
+
+/// What is read of a block of E: scale words, signs of eight columns in each byte, and entry<k> of vector k.
+template <class E>
+struct Parts;
+
+/// Entries of more than eight bits: all at once, and then stored.
+template <class E>
+struct StoredEntries {
+  alignas(32) uint16_t entries[256 / E::kVector];
+
+  template <int k>
+  CARAT_ALWAYS_INLINE uint32_t entry() const {
+    return entries[k];
+  }
+
+ protected:
+  template <int j>
+  CARAT_ALWAYS_INLINE void store_sixteen(__m256i words) {
+    _mm256_store_si256(reinterpret_cast<__m256i*>(entries + 16 * j), words);
+  }
+};
+
+template <>
+struct Parts<IQ2_XXS> {
+  const IQ2_XXS::Block& b;
+  CARAT_ALWAYS_INLINE __m256i rest() const {
+    const __m256 x = _mm256_castsi256_ps(load_256_of(b.qs)), y = _mm256_castsi256_ps(load_256_of(b.qs + 4));
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(_mm256_shuffle_ps(x, y, 0xdd)), 0xd8);
+  }
+  CARAT_ALWAYS_INLINE __m256i scales() const { return words_of_leaves(_mm256_srli_epi32(rest(), 28)); }
+  CARAT_ALWAYS_INLINE __m256i signs() const { return even_signs_of(rest()); }
+  template <int k>
+  CARAT_ALWAYS_INLINE uint32_t entry() const {
+    return reinterpret_cast<const uint8_t*>(b.qs)[8 * (k / 4) + k % 4];
+  }
+};
+template <>
+struct Parts<IQ2_XS> : StoredEntries<IQ2_XS> {
+  const IQ2_XS::Block& b;
+  CARAT_ALWAYS_INLINE explicit Parts(const IQ2_XS::Block& block) : b(block) {
+    unrolled<2>([&](auto j)
+                    CARAT_INLINE_LAMBDA { store_sixteen<j>(masked_words<511>(load_256_of(b.qs + 16 * j))); });
+  }
+  CARAT_ALWAYS_INLINE __m256i scales() const { return words_of_nibbles(b.scales); }
+  CARAT_ALWAYS_INLINE __m256i signs() const {
+    const __m256i low = _mm256_srli_epi16(load_256_of(b.qs), 9);
+    const __m256i high = _mm256_srli_epi16(load_256_of(b.qs + 16), 9);
+    return with_eighth_sign(_mm256_permute4x64_epi64(_mm256_packus_epi16(low, high), 0xd8));
+  }
+};
+template <>
+struct Parts<IQ2_S> : StoredEntries<IQ2_S> {
+  const IQ2_S::Block& b;
+  CARAT_ALWAYS_INLINE explicit Parts(const IQ2_S::Block& block) : b(block) {
+    const __m256i bytes = broadcast_64(b.qh);
+    unrolled<2>([&](auto j) CARAT_INLINE_LAMBDA {  // a byte for four entries
+      constexpr char k = 4 * j;
+      const __m256i four =
+          _mm256_setr_epi8(k, -1, k, -1, k, -1, k, -1, k + 1, -1, k + 1, -1, k + 1, -1, k + 1, -1, k + 2, -1,
+                           k + 2, -1, k + 2, -1, k + 2, -1, k + 3, -1, k + 3, -1, k + 3, -1, k + 3, -1);
+      const __m256i high =
+          shifted_words<8, 6, 4, 2, 8, 6, 4, 2, 8, 6, 4, 2, 8, 6, 4, 2>(_mm256_shuffle_epi8(bytes, four));
+      store_sixteen<j>(_mm256_or_si256(masked_words<0x300>(high), sixteen_bytes(b.qs + 16 * j)));
+    });
+  }
+  CARAT_ALWAYS_INLINE __m256i scales() const { return words_of_nibbles(b.scales); }
+  CARAT_ALWAYS_INLINE __m256i signs() const { return load_256_of(b.signs); }
+};
+template <>
+struct Parts<IQ3_XXS> {
+  const IQ3_XXS::Block& b;
+  CARAT_ALWAYS_INLINE __m256i scales() const {
+    return words_of_leaves(_mm256_srli_epi32(load_256_of(b.rest), 28));
+  }
+  CARAT_ALWAYS_INLINE __m256i signs() const { return even_signs_of(load_256_of(b.rest)); }
+  template <int k>
+  CARAT_ALWAYS_INLINE uint32_t entry() const {
+    return b.qs[k];
+  }
+};
+template <>
+struct Parts<IQ3_S> : StoredEntries<IQ3_S> {
+  const IQ3_S::Block& b;
+  CARAT_ALWAYS_INLINE explicit Parts(const IQ3_S::Block& block) : b(block) {
+    const __m256i bytes = broadcast_64(b.qh);
+    unrolled<4>([&](auto j) CARAT_INLINE_LAMBDA {  // a bit for every entry
+      constexpr char k = 2 * j, n = k + 1;
+      const __m256i eight = _mm256_setr_epi8(k, -1, k, -1, k, -1, k, -1, k, -1, k, -1, k, -1, k, -1, n, -1, n,
+                                             -1, n, -1, n, -1, n, -1, n, -1, n, -1, n, -1);
+      const __m256i high =
+          shifted_words<8, 7, 6, 5, 4, 3, 2, 1, 8, 7, 6, 5, 4, 3, 2, 1>(_mm256_shuffle_epi8(bytes, eight));
+      store_sixteen<j>(_mm256_or_si256(masked_words<0x100>(high), sixteen_bytes(b.qs + 16 * j)));
+    });
+  }
+  CARAT_ALWAYS_INLINE __m256i scales() const {
+    const __m256i shifts = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+    const __m256i all = _mm256_srlv_epi32(_mm256_set1_epi32(load_32(b.scales)), shifts);
+    return words_of_leaves(_mm256_and_si256(all, _mm256_set1_epi32(15)));
+  }
+  CARAT_ALWAYS_INLINE __m256i signs() const { return load_256_of(b.signs); }
+};
+template <>
+struct Parts<IQ1_S> : StoredEntries<IQ1_S> {
+  const IQ1_S::Block& b;
+  CARAT_ALWAYS_INLINE explicit Parts(const IQ1_S::Block& block) : b(block) {
+    unrolled<2>([&](auto j) CARAT_INLINE_LAMBDA {  // a word for four entries
+      const __m256i four = _mm256_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5, 4, 5,
+                                            4, 5, 6, 7, 6, 7, 6, 7, 6, 7);
+      const __m256i high = shifted_words<13, 10, 7, 4, 13, 10, 7, 4, 13, 10, 7, 4, 13, 10, 7, 4>(
+          _mm256_shuffle_epi8(broadcast_64(b.qh + 4 * j), four));
+      store_sixteen<j>(
+          _mm256_or_si256(masked_words<0x700>(_mm256_srli_epi16(high, 5)), sixteen_bytes(b.qs + 16 * j)));
+    });
+  }
+  /// A word for each leaf: bits 12 .. 14 scale, bit 15 shift.
+  CARAT_ALWAYS_INLINE __m256i leaves() const {
+    return _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(b.qh)));
+  }
+  CARAT_ALWAYS_INLINE __m256i scales() const {
+    return words_of_leaves(_mm256_and_si256(_mm256_srli_epi32(leaves(), 12), _mm256_set1_epi32(7)));
+  }
+};
+template <>
+struct Parts<IQ1_M> : StoredEntries<IQ1_M> {
+  const IQ1_M::Block& b;
+  __m256i down[2];  ///< words: of entries whose columns are shifted downwards, -1
+  CARAT_ALWAYS_INLINE explicit Parts(const IQ1_M::Block& block) : b(block) {
+    unrolled<2>([&](auto j) CARAT_INLINE_LAMBDA {  // a byte for two entries
+      const __m256i two = _mm256_setr_epi8(0, -1, 0, -1, 1, -1, 1, -1, 2, -1, 2, -1, 3, -1, 3, -1, 4, -1, 4,
+                                           -1, 5, -1, 5, -1, 6, -1, 6, -1, 7, -1, 7, -1);
+      const __m256i high = shifted_words<8, 4, 8, 4, 8, 4, 8, 4, 8, 4, 8, 4, 8, 4, 8, 4>(
+          _mm256_shuffle_epi8(broadcast_64(b.qh + 8 * j), two));
+      down[j] = _mm256_srai_epi16(_mm256_slli_epi16(high, 4), 15);
+      store_sixteen<j>(_mm256_or_si256(masked_words<0x700>(high), sixteen_bytes(b.qs + 16 * j)));
+    });
+  }
+  CARAT_ALWAYS_INLINE __m256i scales() const {
+    const __m256i four = _mm256_setr_epi8(0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 4, 5, 4, 5, 4, 5, 4,
+                                          5, 6, 7, 6, 7, 6, 7, 6, 7);
+    const __m256i high = shifted_words<13, 10, 7, 4, 13, 10, 7, 4, 13, 10, 7, 4, 13, 10, 7, 4>(
+        _mm256_shuffle_epi8(broadcast_64(b.scales), four));
+    return odd_words(_mm256_srli_epi16(high, 13));
+  }
+};
+
+/// f16 bits of a block's d.
+template <class E>
+CARAT_ALWAYS_INLINE uint16_t block_d(const typename E::Block& b) {
+  if constexpr (std::is_same_v<E, IQ1_M>) {
+    uint64_t x;
+    __builtin_memcpy(&x, b.scales, 8);
+    x = x >> 12 & 0x000f000f000f000f;  // four bits of every word
+    x |= x >> 12;
+    return static_cast<uint16_t>((x & 0xff) | (x >> 24 & 0xff00));
+  } else {
+    return b.d;
+  }
+}
+
+template <class E>
+struct LoadedVectors {
+  using Block = typename E::Block;
+  static constexpr bool kShift = E::kSigns == Signs::shift;
+  /// What codes of shifted levels, without their shift, have more than the level.
+  static constexpr int kZero = kShift ? -E::level(0) : 0;
+
+  struct Activations {
+    const int8_t* a;
+    __m256i zero[2];  ///< of shifted levels: dwords of leaves, what the zero of their codes adds, negative
+    __m256i sums[2];  ///< dwords of leaves (IQ1_S) or words of entries (IQ1_M): what one unit of shift adds
+  };
+  static CARAT_ALWAYS_INLINE void prepare(const RoundedActivations& a, int64_t block, Activations& to) {
+    to.a = a.codes + 256 * block;
+    if constexpr (kShift) {
+      const int32_t* sums = (E::kLeafShift ? a.sums32 : a.sums16) + E::kLeaves * block;
+      for (int i = 0; i < E::kLeaves / 8; ++i) {
+        const __m256i sum = load_256_of(sums + 8 * i);
+        to.zero[i] = _mm256_mullo_epi32(sum, _mm256_set1_epi32(-kZero));
+        if constexpr (E::kLeafShift) to.sums[i] = sum;
+      }
+      if constexpr (!E::kLeafShift) {
+        alignas(32) int16_t of_eight[32];
+        for (int k = 0; k < 32; ++k) {
+          int sum = 0;
+          for (int j = 0; j < 8; ++j) sum += to.a[8 * k + j];
+          of_eight[k] = static_cast<int16_t>(sum);
+        }
+        for (int i = 0; i < 2; ++i) to.sums[i] = load_256_of(of_eight + 16 * i);
+      }
+    }
+  }
+  static CARAT_ALWAYS_INLINE uint16_t d(const Block& b) { return block_d<E>(b); }
+
+  /// What shifts and the zero of the codes add to a block.
+  static CARAT_ALWAYS_INLINE __m256i start(const Parts<E>& parts, __m256i scales, const Activations& a) {
+    if constexpr (E::kLeafShift) {
+      const __m256i down = _mm256_srai_epi32(parts.leaves(), 31);
+      const __m256i shift = _mm256_sub_epi32(_mm256_xor_si256(a.sums[0], down), down);
+      const __m256i of_leaves = _mm256_and_si256(scales, _mm256_set1_epi32(0xffff));
+      return _mm256_mullo_epi32(of_leaves, _mm256_add_epi32(a.zero[0], shift));
+    } else {
+      __m256i sum[2];
+      unrolled<2>([&](auto j) CARAT_INLINE_LAMBDA {
+        const __m256i shift = _mm256_sub_epi16(_mm256_xor_si256(a.sums[j], parts.down[j]), parts.down[j]);
+        const __m256i of_leaves = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(scales, j));
+        sum[j] = _mm256_mullo_epi32(
+            of_leaves, _mm256_add_epi32(a.zero[j], _mm256_madd_epi16(shift, _mm256_set1_epi16(1))));
+      });
+      return _mm256_add_epi32(sum[0], sum[1]);
+    }
+  }
+
+  /// The codes of columns 32 g .. 32 g + 31.
+  template <int g>
+  static CARAT_ALWAYS_INLINE __m256i codes(const Parts<E>& parts) {
+    constexpr int kVectors = 32 / E::kVector;
+    alignas(32) typename VectorCodes<E>::Word x[kVectors];
+    unrolled<kVectors>([&](auto k) CARAT_INLINE_LAMBDA {
+      x[k] = kVectorCodes<E>.entry[parts.template entry<g * kVectors + k>()];
+    });
+    if constexpr (E::kVector == 8)
+      return _mm256_setr_epi64x(static_cast<long long>(x[0]), static_cast<long long>(x[1]),
+                                static_cast<long long>(x[2]), static_cast<long long>(x[3]));
+    else
+      return _mm256_setr_epi32(static_cast<int>(x[0]), static_cast<int>(x[1]), static_cast<int>(x[2]),
+                               static_cast<int>(x[3]), static_cast<int>(x[4]), static_cast<int>(x[5]),
+                               static_cast<int>(x[6]), static_cast<int>(x[7]));
+  }
+
+  /// Eight integers that add up to the total of a block. A pair of columns gives at most 2 * 62 * 127.
+  static CARAT_ALWAYS_INLINE __m256i sums(const Block& b, const Activations& a) {
+    const Parts<E> parts{b};
+    alignas(32) uint32_t scales[8], signs[8];
+    const __m256i scale_words = parts.scales();
+    _mm256_store_si256(reinterpret_cast<__m256i*>(scales), scale_words);
+    __m256i sum = _mm256_setzero_si256();
+    if constexpr (kShift)
+      sum = start(parts, scale_words, a);
+    else
+      _mm256_store_si256(reinterpret_cast<__m256i*>(signs), parts.signs());
+    [[maybe_unused]] const __m256i spread_words = _mm256_setr_epi8(
+        0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3);
+    [[maybe_unused]] const __m256i spread_bytes = _mm256_setr_epi8(
+        0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+    [[maybe_unused]] const __m256i bits = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+    unrolled<8>([&](auto g) CARAT_INLINE_LAMBDA {
+      __m256i x = load_256_of(a.a + 32 * g);
+      if constexpr (!kShift) {
+        const __m256i of_columns =
+            _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(signs[g])), spread_bytes);
+        // 127 and more than that, which is negative, beside 127.
+        const __m256i sign = _mm256_add_epi8(_mm256_and_si256(of_columns, bits), _mm256_set1_epi8(127));
+        x = _mm256_sign_epi8(x, sign);
+      }
+      __m256i scale = _mm256_set1_epi32(static_cast<int>(scales[g]));
+      if constexpr (E::kLeaf == 16) scale = _mm256_shuffle_epi8(scale, spread_words);
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(codes<g>(parts), x), scale));
+    });
+    return sum;
+  }
+
+  static CARAT_ALWAYS_INLINE void totals(const Block* const* b, const Activations& a, int32_t* to) {
+    __m256i x[4];
+    unrolled<4>([&](auto r) CARAT_INLINE_LAMBDA { x[r] = sums(*b[r], a); });
+    const __m256i low = _mm256_hadd_epi32(x[0], x[1]), high = _mm256_hadd_epi32(x[2], x[3]);
+    const __m256i all = _mm256_hadd_epi32(low, high);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
+                     _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
+  }
+};
+
+template <class S, class E>
+requires(E::kAtom > 1) struct ProductAlongRows<S, E> : RowsByFour<S, E, LoadedVectors<E>> {
+};
+
+}  // namespace
+}  // namespace carat
