@@ -42,7 +42,7 @@ class Mixture(Model):
             return
         header, data = {"__metadata__": {"format": "pt"}}, b""
         for name, value in self.hf.items():
-            kind = "F8_E4M3" if name in self.fp8 else "F32"
+            kind = "F8_E4M3" if name in self.fp8 else "U8" if value.dtype == np.uint8 else "F32"
             raw = np.ascontiguousarray(value).tobytes()
             header[name] = {"dtype": kind, "shape": list(value.shape), "data_offsets": [len(data), len(data) + len(raw)]}
             data += raw

@@ -17,6 +17,7 @@ import xllamacpp
 
 from expert_models import MIXTURES
 from family_models import FAMILIES, GOLDEN, golden_tokenizer
+from nvfp4_models import NVFP4_MODELS
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 LIMIT = 0.005
@@ -395,7 +396,7 @@ def main():
                 write_model(model, seed, **case)
                 compare(name, model, text)
             tokenizer = tokenizer_files(options.carat, folder)
-            for seed, (name, family) in enumerate({**FAMILIES, **MIXTURES}.items()):
+            for seed, (name, family) in enumerate({**FAMILIES, **MIXTURES, **NVFP4_MODELS}.items()):
                 if options.only not in name:
                     continue
                 made = family(seed)
@@ -405,8 +406,9 @@ def main():
                     continue
                 directory = os.path.join(folder, f"hf{seed}")
                 made.save_hf(directory, tokenizer)
-                # With FP8 weights, transformers rounds activations to FP8, too.
-                compare_directory(name, model, directory, text, options.transformers and "FP8" not in name)
+                # With FP8 weights, transformers rounds activations to FP8, too; NVFP4 it leaves to other packages.
+                alike = not any(kind in name for kind in ("FP8", "NVFP4"))
+                compare_directory(name, model, directory, text, options.transformers and alike)
     print(f"{compared} models compared, {failures} failures, largest difference {100 * worst:.3f} %")
     return 1 if failures or not compared else 0
 

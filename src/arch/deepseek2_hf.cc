@@ -74,7 +74,8 @@ Status read_hf_yarn(HfConfig& out) {
 
 Status check_fp8(const HfReader& read) {
   const json::object* q = json_object(read.find("quantization_config"));
-  if (!q) return {};
+  const json::string* method = q ? json_string(q->if_contains("quant_method")) : nullptr;
+  if (!method || *method != "fp8") return {};
   CARAT_TRY(const std::string format, word(HfReader(*q), "fmt", "e4m3"));
   const json::value* size = q->if_contains("weight_block_size");
   if (format == "e4m3" && size && *size == json::value(json::array{128, 128})) return {};

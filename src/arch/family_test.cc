@@ -205,7 +205,12 @@ const Published kOthers[] = {
      R"({"architectures": ["GptOssForCausalLM"], "attention_bias": true, "eos_token_id": 200002,
          "experts_per_token": 4, "head_dim": 64, "hidden_act": "silu", "hidden_size": 2880,
          "initial_context_length": 4096, "intermediate_size": 2880,
-         "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention"],
+         "layer_types": ["sliding_attention", "full_attention", "sliding_attention", "full_attention",
+                         "sliding_attention", "full_attention", "sliding_attention", "full_attention",
+                         "sliding_attention", "full_attention", "sliding_attention", "full_attention",
+                         "sliding_attention", "full_attention", "sliding_attention", "full_attention",
+                         "sliding_attention", "full_attention", "sliding_attention", "full_attention",
+                         "sliding_attention", "full_attention", "sliding_attention", "full_attention"],
          "max_position_embeddings": 131072, "model_type": "gpt_oss", "num_attention_heads": 64,
          "num_experts_per_tok": 4, "num_hidden_layers": 24, "num_key_value_heads": 8, "num_local_experts": 32,
          "quantization_config": {"modules_to_not_convert": ["lm_head"], "quant_method": "mxfp4"},
@@ -332,6 +337,7 @@ TEST(Families, WhatCannotBeHonouredIsRefused) {
   refused("gpt2", "gelu_new", "relu", "activation_function");
   refused("gpt-oss", "\"full_attention\", \"sliding_attention\"", "\"full_attention\", \"full_attention\"",
           "for layer 2; carat runs gpt-oss");
+  refused("gpt-oss", "[\"sliding_attention\", \"full_attention\", ", "[", "layer_types is for");
   refused("gpt-oss", "\"rope_scaling\"", "\"rope_scalings\"", "rope_scaling is missing");
   refused("gpt-oss", "\"rope_theta\"", "\"rope_thetas\"", "rope_theta is missing");
   refused("gpt-oss", "\"rms_norm_eps\"", "\"rms_norm\"", "rms_norm_eps is missing");
@@ -339,6 +345,26 @@ TEST(Families, WhatCannotBeHonouredIsRefused) {
   refused("gpt-oss", "\"sliding_window\": 128", "\"sliding_window\": null", "sliding_window is missing");
   refused("gpt-oss", "\"swiglu_limit\": 7.0", "\"swiglu_limit\": 10.0", "swiglu_limit is 1E1");
   refused("gpt-oss", "\"mxfp4\"", "\"bitsandbytes\"", "already quantized (\"bitsandbytes\")");
+}
+
+TEST(Families, AnyMayBeInNvfp4) {
+  for (const Published& p : kOthers) {
+    std::string config = p.config;
+    if (config.find("quantization_config") != std::string::npos) continue;
+    config.insert(config.find('{') + 1, "\"quantization_config\": Q,");
+    const auto read = [&](const char* said) {
+      std::string text = config;
+      text.replace(text.find("Q,"), 1, said);
+      const auto c = read_hf_config(text);
+      return c.ok() ? "" : c.error().message;
+    };
+    EXPECT_EQ(read(R"({"quant_method": "modelopt", "quant_algo": "NVFP4"})"), "") << p.name;
+    EXPECT_EQ(read(R"({"quant_method": "compressed-tensors", "format": "nvfp4-pack-quantized"})"), "")
+        << p.name;
+    for (const char* other : {R"({"quant_method": "modelopt", "quant_algo": "FP8"})",
+                              R"({"quant_method": "compressed-tensors", "format": "pack-quantized"})"})
+      EXPECT_NE(read(other).find("already quantized"), std::string::npos) << p.name;
+  }
 }
 
 TEST(Families, WhatDeepSeeksConfigsMustSay) {

@@ -163,11 +163,22 @@ Result<int64_t> read_window(const HfConfig& config, const HfReader& read, int64_
       without, layers);
 }
 
+/// Which families share: its tensors say what they are (hf_packed.h).
+bool is_nvfp4(const json::object& quantization) {
+  const auto says = [&](std::string_view key, std::string_view value) {
+    const json::string* text = json_string(quantization.if_contains(key));
+    return text && *text == value;
+  };
+  return (says("quant_method", "modelopt") && says("quant_algo", "NVFP4")) ||
+         (says("quant_method", "compressed-tensors") && says("format", "nvfp4-pack-quantized"));
+}
+
 Status refuse_what_is_not_honoured(const HfReader& read, const HfSide& side) {
   if (const json::object* q = json_object(read.find("quantization_config"))) {
     const json::string* method = json_string(q->if_contains("quant_method"));
     const bool read_so =
-        method && std::ranges::find(side.quantized, std::string_view(*method)) != side.quantized.end();
+        is_nvfp4(*q) ||
+        (method && std::ranges::find(side.quantized, std::string_view(*method)) != side.quantized.end());
     if (!read_so)
       return bad_data("the weights are already quantized ({}); start from the original model",
                       method ? quote(*method) : "quantization_config");
@@ -238,6 +249,9 @@ Status fill_metadata(const HfReader& read, HfConfig& out) {
     if (key.hf == "hidden_size") width = *n;
     if (key.hf == "num_attention_heads") heads = *n;
   }
+  if (const json::array* types = json_array(read.find("layer_types"));
+      types && types->size() != static_cast<size_t>(layers))
+    return bad_data("layer_types is for {} layers, but num_hidden_layers is {}", types->size(), layers);
   CARAT_TRY(std::optional<double> theta, read.number("rope_theta", 1.0, 1e30));
   if (const json::object* rope = hf_rope_object(out.object)) {
     CARAT_TRY(const std::optional<double> inner, HfReader(*rope).number("rope_theta", 1.0, 1e30));

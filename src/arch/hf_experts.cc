@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "arch/hf_packed.h"
 #include "containers/quote.h"
 
 namespace carat {
@@ -79,24 +78,34 @@ class Slice final : public TensorData {
 
 }  // namespace
 
-Result<std::optional<Tensor>> stack_experts(const Checkpoint& source, const TensorRule& rule, int64_t layer,
-                                            std::unordered_set<std::string_view>& used) {
+Result<std::optional<HfWeights>> stack_experts(const Checkpoint& source, const TensorRule& rule,
+                                               int64_t layer, std::unordered_set<std::string_view>& used) {
   std::vector<Tensor> parts;
+  HfWeights out;
   // As many as there are: the shape that results is compared with the metadata like any other.
   for (;;) {
-    CARAT_TRY(std::optional<Tensor> part,
+    CARAT_TRY(std::optional<HfWeights> found,
               find_weights(source, rule.hf_name(layer, static_cast<int64_t>(parts.size())), used));
-    if (!part) break;
-    if (!parts.empty() && (part->shape != parts.front().shape || part->encoding != parts.front().encoding))
-      return bad_data("tensor {} has another shape or type than {}", quote(part->name),
+    if (!found) break;
+    const Tensor& part = found->tensor;
+    if (!parts.empty() && (part.shape != parts.front().shape || part.encoding != parts.front().encoding))
+      return bad_data("tensor {} has another shape or type than {}", quote(part.name),
                       quote(parts.front().name));
-    parts.push_back(*std::move(part));
+    parts.push_back(part);
+    // Experts without one have 1.
+    const auto append = [&](const std::vector<float>& one, std::vector<float>& all) {
+      if (one.empty() && all.empty()) return;
+      all.resize(parts.size() - 1, 1.0f);
+      all.push_back(one.empty() ? 1.0f : one[0]);
+    };
+    append(found->scale, out.scale);
+    append(found->input_scale, out.input_scale);
   }
-  if (parts.empty()) return std::optional<Tensor>();
-  Tensor stacked = parts.front();
+  if (parts.empty()) return std::optional<HfWeights>();
+  Tensor& stacked = out.tensor = parts.front();
   stacked.shape.insert(stacked.shape.begin(), static_cast<int64_t>(parts.size()));
   stacked.data = std::make_shared<Stacked>(std::move(parts));
-  return std::optional<Tensor>(std::move(stacked));
+  return std::optional<HfWeights>(std::move(out));
 }
 
 Tensor one_expert(const Tensor& stacked, int64_t expert) {

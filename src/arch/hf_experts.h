@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "arch/family.h"
+#include "arch/hf_packed.h"
 #include "containers/checkpoint.h"
 
 namespace carat {
@@ -15,9 +16,9 @@ Result<int64_t> first_mixture_layer(const Metadata& metadata, const Family& fami
 
 /// The experts of `layer`, found in `source` under the rule's Hugging Face names, as one tensor [experts,
 /// ...] without a name; nothing where there is not even a first. Their names go to `used`. bad_data: one is
-/// missing or unlike the first.
-Result<std::optional<Tensor>> stack_experts(const Checkpoint& source, const TensorRule& rule, int64_t layer,
-                                            std::unordered_set<std::string_view>& used);
+/// unlike the first.
+Result<std::optional<HfWeights>> stack_experts(const Checkpoint& source, const TensorRule& rule,
+                                               int64_t layer, std::unordered_set<std::string_view>& used);
 /// Expert i of a stacked tensor, without its outermost dimension.
 Tensor one_expert(const Tensor& stacked, int64_t expert);
 

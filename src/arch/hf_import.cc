@@ -12,6 +12,7 @@
 #include "arch/hf_forms.h"
 #include "arch/hf_packed.h"
 #include "arch/model_config.h"
+#include "arch/tensor_scales.h"
 #include "arch/tensor_views.h"
 #include "containers/mapped_file.h"
 #include "containers/quote.h"
@@ -230,8 +231,11 @@ std::string model_name(const std::string& directory, const json::object& config)
 /// The type most matrix weights have, as general.file_type numbers it.
 uint32_t file_type(const std::vector<Tensor>& tensors) {
   // MXFP4's number says that experts have it.
-  const std::pair<const Encoding*, uint32_t> types[] = {
-      {&encoding_f32(), 0}, {&encoding_f16(), 1}, {&encoding_bf16(), 32}, {&encoding_of<MXFP4>(), 38}};
+  const std::pair<const Encoding*, uint32_t> types[] = {{&encoding_f32(), 0},
+                                                        {&encoding_f16(), 1},
+                                                        {&encoding_bf16(), 32},
+                                                        {&encoding_of<MXFP4>(), 38},
+                                                        {&encoding_of<NVFP4>(), 39}};
   uint64_t best = 0;
   uint32_t found = 0;
   for (const auto& [encoding, number] : types) {
@@ -341,7 +345,7 @@ Status map_tensors(const HfConfig& config, const Checkpoint& source, std::vector
     if (rule.hf.empty() || !rule.in_layer(layer >= first_mixture)) return {};
     const bool by_config = rule.presence == Presence::by_config;
     if (by_config && !asked_for(rule.role, latent)) return {};
-    std::optional<Tensor> found;
+    std::optional<HfWeights> found;
     if (rule.per_expert()) {
       CARAT_TRY(found, stack_experts(source, rule, layer, used));
     } else {
@@ -352,8 +356,17 @@ Status map_tensors(const HfConfig& config, const Checkpoint& source, std::vector
       return bad_data("tensor {} is missing", rule.hf_name(layer));
     if (!found) return {};
     if (rule.role == Role::output && tied) return {};
-    CARAT_TRY(Tensor t, present(config, rule, layer, *found));
+    CARAT_TRY(Tensor t, present(config, rule, layer, found->tensor));
+    const std::string of_weights = t.name;
     out.push_back(std::move(t));
+    if (!found->scale.empty() && !may_have_scale(rule))
+      return bad_data("tensor {} is NVFP4 under a scale of its own, which carat does not read there",
+                      quote(found->tensor.name));
+    for (const auto& [values, name] : {std::pair(&found->scale, scale_name(of_weights)),
+                                       std::pair(&found->input_scale, input_scale_name(of_weights))}) {
+      const auto n = static_cast<int64_t>(values->size());
+      if (n > 0) out.push_back({name, {n}, &encoding_f32(), float_data(*values, n)});
+    }
     return {};
   };
   // Rules stand in file order: those before the layers, those of a layer, those after.
@@ -372,7 +385,9 @@ Status map_tensors(const HfConfig& config, const Checkpoint& source, std::vector
       ++further;
       continue;
     }
-    if (can_be_recomputed(t.name)) {
+    // Of keys and values that a cache holds in eight bits, which carat's does in its own way.
+    const bool of_cache = t.name.ends_with(".k_scale") || t.name.ends_with(".v_scale");
+    if (can_be_recomputed(t.name) || of_cache) {
       left_out.push_back(t.name);
       continue;
     }

@@ -68,7 +68,7 @@ TEST(HfPacked, Mxfp4HasAByteOfTwoColumnsSideBySide) {
   std::unordered_set<std::string_view> used;
   const auto found = find_weights(c, "w", used);
   ASSERT_TRUE(found.ok() && *found) << found.error().message;
-  const Tensor& t = **found;
+  const Tensor& t = (*found)->tensor;
   EXPECT_EQ(used.size(), 2u);
   EXPECT_EQ(t.encoding, find_encoding("MXFP4"));
   EXPECT_EQ(t.shape, (std::vector<int64_t>{1, 4, 32}));
@@ -104,15 +104,77 @@ TEST(HfPacked, Fp8HasAScaleForEachTile) {
   const auto found = find_weights(c, "w", used);
   ASSERT_TRUE(found.ok() && *found) << found.error().message;
   EXPECT_EQ(used.size(), 2u);
-  EXPECT_EQ((*found)->encoding->name, "FP8_BLOCK128");
-  EXPECT_TRUE(is_packed(*(*found)->encoding));
-  const auto v = (*found)->read_all();
+  EXPECT_EQ((*found)->tensor.encoding->name, "FP8_BLOCK128");
+  EXPECT_TRUE(is_packed(*(*found)->tensor.encoding));
+  const auto v = (*found)->tensor.read_all();
   ASSERT_TRUE(v.ok());
   EXPECT_EQ((*v)[0], 1);
   EXPECT_EQ((*v)[1], -1);
   EXPECT_EQ((*v)[127 * 256 + 128], 2);
   EXPECT_EQ((*v)[128 * 256], 3);
   EXPECT_EQ((*v)[129 * 256 + 255], 6);
+}
+
+// The values are those of ModelOpt and compressed-tensors: E2M1 times E4M3 times the tensor's factor, a
+// byte's low nibble first.
+TEST(HfPacked, Nvfp4HasAScaleForSixteenColumnsAndAFactor) {
+  constexpr float kLevels[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0f, -0.5, -1, -1.5, -2, -3, -4, -6};
+  std::vector<uint8_t> codes = counted(2 * 64 / 16);  // two rows of 128 columns
+  const std::vector<uint8_t> scales = {0x38, 0x39, 0x40, 0x01, 0x7e, 0x08, 0x30, 0,
+                                       0x38, 0x38, 0x38, 0x38, 0x3c, 0x3c, 0x3c, 0x3c};
+  const float values[] = {1, 1.125, 2, 0x1p-9f, 448, 0x1p-6f, 0.5, 0, 1, 1, 1, 1, 1.5, 1.5, 1.5, 1.5};
+  const auto with = [&](bool modelopt) {
+    const std::string weight = modelopt ? "x.weight" : "x.weight_packed";
+    return checkpoint({bytes(weight, {2, 64}, "U8", codes),
+                       bytes("x.weight_scale", {2, 8}, "F8_E4M3", scales),
+                       floats(modelopt ? "x.weight_scale_2" : "x.weight_global_scale", {1}, {0.25f}),
+                       floats(modelopt ? "x.input_scale" : "x.input_global_scale", {1}, {8})});
+  };
+  for (const bool modelopt : {true, false}) {
+    const Checkpoint c = with(modelopt);
+    std::unordered_set<std::string_view> used;
+    const auto found = find_weights(c, "x.weight", used);
+    ASSERT_TRUE(found.ok() && *found) << found.error().message;
+    EXPECT_EQ(used.size(), 4u);
+    EXPECT_EQ((*found)->scale, std::vector<float>{modelopt ? 0.25f : 4});
+    EXPECT_EQ((*found)->input_scale, std::vector<float>{modelopt ? 8 : 0.125f});
+    const Tensor& t = (*found)->tensor;
+    EXPECT_EQ(t.encoding, find_encoding("NVFP4"));
+    EXPECT_TRUE(is_packed(*t.encoding));
+    EXPECT_EQ(t.shape, (std::vector<int64_t>{2, 128}));
+    const auto decoded = t.read_all();
+    ASSERT_TRUE(decoded.ok());
+    for (size_t i = 0; i < decoded->size(); ++i) {
+      const int code = codes[i / 2] >> (i % 2 == 0 ? 0 : 4) & 15;
+      EXPECT_EQ((*decoded)[i], values[i / 16] * kLevels[code]) << i;
+    }
+  }
+  // Scales have no sign, and factors are numbers.
+  Checkpoint negative = checkpoint({bytes("w", {1, 32}, "U8", std::vector<uint8_t>(32)),
+                                    bytes("w_scale", {1, 4}, "F8_E4M3", {0x38, 0x38, 0xb8, 0x38})});
+  std::unordered_set<std::string_view> used;
+  const auto found = find_weights(negative, "w", used);
+  ASSERT_TRUE(found.ok() && *found);
+  EXPECT_TRUE((*found)->scale.empty());
+  const auto read = (*found)->tensor.read_all();
+  ASSERT_FALSE(read.ok());
+  EXPECT_NE(read.error().message.find("scale 2 of row 0"), std::string::npos) << read.error().message;
+  const std::vector<uint8_t> row(32), four(4, 0x38);
+  EXPECT_NE(refusal(checkpoint({bytes("w", {1, 32}, "U8", row), bytes("w_scale", {1, 4}, "F8_E4M3", four),
+                                floats("w_scale_2", {1}, {INFINITY})}))
+                .find("no factor"),
+            std::string::npos);
+  EXPECT_NE(
+      refusal(checkpoint({bytes("w_packed", {1, 32}, "U8", row), bytes("w_scale", {1, 4}, "F8_E4M3", four),
+                          floats("w_global_scale", {1}, {0})}))
+          .find("no factor"),
+      std::string::npos);
+  EXPECT_NE(refusal(checkpoint({bytes("w", {1, 16}, "U8", std::vector<uint8_t>(16)),
+                                bytes("w_scale", {1, 2}, "F8_E4M3", {1, 1})}))
+                .find("no NVFP4"),
+            std::string::npos);
+  EXPECT_EQ(refusal(checkpoint({bytes("w_packed", {1, 32}, "U8", row)})),
+            "there is a tensor w_packed, but no w_scale");
 }
 
 TEST(HfPacked, WhatDoesNotFitIsRefusedByName) {

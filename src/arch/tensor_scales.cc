@@ -12,6 +12,11 @@ namespace {
 
 constexpr std::string_view kWeight = ".weight", kScale = ".scale", kInputScale = ".input_scale";
 
+std::string beside(std::string_view weight_name, std::string_view ending) {
+  if (!weight_name.ends_with(kWeight)) return "";
+  return std::string(weight_name.substr(0, weight_name.size() - kWeight.size())) + std::string(ending);
+}
+
 class Scaled final : public TensorData {
  public:
   Scaled(Tensor source, std::vector<float> scale)
@@ -43,10 +48,8 @@ int64_t matrices_of(const Tensor& weight) { return weight.shape.size() == 3 ? we
 
 }  // namespace
 
-std::string scale_name(std::string_view weight_name) {
-  if (!weight_name.ends_with(kWeight)) return "";
-  return std::string(weight_name.substr(0, weight_name.size() - kWeight.size())) + std::string(kScale);
-}
+std::string scale_name(std::string_view weight_name) { return beside(weight_name, kScale); }
+std::string input_scale_name(std::string_view weight_name) { return beside(weight_name, kInputScale); }
 
 bool is_scale_name(std::string_view name, std::string& weight_name) {
   for (const std::string_view ending : {kInputScale, kScale}) {

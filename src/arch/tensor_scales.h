@@ -15,8 +15,9 @@
 
 namespace carat {
 
-/// "NAME.scale" of "NAME.weight"; empty for other names.
+/// "NAME.scale" of "NAME.weight"; empty for other names. And the inputs'.
 std::string scale_name(std::string_view weight_name);
+std::string input_scale_name(std::string_view weight_name);
 /// Whether a name is that of a factor, or an input's, of "NAME.weight", which `weight_name` receives.
 bool is_scale_name(std::string_view name, std::string& weight_name);
 /// Whether matrices of this rule may have factors when a model is run.
