@@ -401,6 +401,8 @@ VerbBody prepare(CLI::App& app) {
                              fmt::join(rounders, ", "), rounders.front(), fmt::join(transforms, ", ")))
       ->type_name("METHOD");
   add_calibration_text(app, o->text, "Calibration text, UTF-8, for methods that use data");
+  for (const char* of_text : {"--chat", "--ctx", "--chunks", "--activations"})
+    app.get_option(of_text)->needs(app.get_option("--text"));
   static constexpr ColumnOrder orders[] = {ColumnOrder::natural, ColumnOrder::descending,
                                            ColumnOrder::grouped};
   app.add_option_function<std::string>(

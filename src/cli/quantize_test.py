@@ -183,6 +183,8 @@ class Quantize(Case):
         self.succeed("convert", STORIES, wide, "--rescale", "1", "--widen", "128:16:256", "--to", "f32")
         stats, unseen = self.path("stats.gguf"), self.write("unseen.txt", b"A text that nobody has read before. " * 99)
         self.succeed("calibrate", wide, "--text", TEXT, "--ctx", "128", "--chunks", "40", "-o", stats)
+        for of_text in (("--ctx", "64"), ("--chunks", "2"), ("--chat",), ("--activations", "float32")):  # and no text
+            self.refuse(64, "quantize", STORIES, self.path("both.gguf"), "--to", "Q4_0", *of_text, says="--text")
         self.refuse(64, "quantize", STORIES, self.path("both.gguf"), "--to", "Q4_0", "--allow-fallback", "--method", "awq",
                     "--text", TEXT, "--calibration", stats, says="--method awq takes what it needs from --calibration")
         self.refuse(64, "quantize", STORIES, self.path("both.gguf"), "--to", "Q4_0", "--allow-fallback", "--method",
