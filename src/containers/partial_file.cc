@@ -11,6 +11,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/lock_wait.h"
 #include "containers/durable.h"
 #include "containers/mapped_file.h"
 
@@ -129,8 +130,17 @@ Status PartialFile::acquire() {
   // The lock may come just after its holder renamed the file: then our descriptor is that of the finished
   // one.
   struct stat named;
-  if (::flock(file_, LOCK_EX | LOCK_NB) != 0 || ::stat(partial().c_str(), &named) != 0 ||
-      named.st_ino != st.st_ino || named.st_dev != st.st_dev) {
+  int refused = 0;
+  wait_for_lock([&] {
+    refused = ::flock(file_, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+    return refused != EWOULDBLOCK;
+  });
+  if (refused != 0 && refused != EWOULDBLOCK) {
+    errno = refused;
+    return failed("cannot be locked");
+  }
+  if (refused != 0 || ::stat(partial().c_str(), &named) != 0 || named.st_ino != st.st_ino ||
+      named.st_dev != st.st_dev) {
     ::close(std::exchange(file_, -1));
     return usage_error("{} is being written by another process", partial());
   }
@@ -186,6 +196,7 @@ Status PartialFile::recover(const Plan& plan) {
   std::vector<Piece> pieces;
   std::vector<size_t> line_ends;
   const size_t after_first = text.size() - rest.size();
+  uint64_t begin = plan.header.size();
   while (pieces.size() < plan.ends.size()) {
     const auto line = take_line(rest);
     if (!line) break;
@@ -194,14 +205,12 @@ Status PartialFile::recover(const Plan& plan) {
         piece->end > bytes.size()) {
       break;
     }
+    // A crash of the whole machine harms the last pieces, a bad disk any of them.
+    if (xxh3(bytes.subspan(begin, piece->end - begin)) != piece->digest) break;
+    mapped->release(begin, piece->end - begin);
+    begin = piece->end;
     pieces.push_back(*std::move(piece));
     line_ends.push_back(text.size() - rest.size());
-  }
-  // The last pieces are those a crash of the whole machine could have harmed: step back over any that differ.
-  while (!pieces.empty()) {
-    const uint64_t begin = pieces.size() == 1 ? plan.header.size() : pieces[pieces.size() - 2].end;
-    if (xxh3(bytes.subspan(begin, pieces.back().end - begin)) == pieces.back().digest) break;
-    pieces.pop_back();
   }
   const size_t keep = pieces.empty() ? after_first : line_ends[pieces.size() - 1];
   if (::ftruncate(journal_, static_cast<off_t>(keep)) != 0 || ::lseek(journal_, 0, SEEK_END) < 0) {

@@ -11,7 +11,8 @@
 // A line is written only after the bytes it speaks of were synced, so the journal never promises what the
 // disk may not hold. Syncs are batched (64 MB or 2 seconds) and run beside the writing, one at a time, which
 // keeps them off the critical path; a kill costs at most what came after the last one began. The first line
-// that does not check out, such as a torn one, ends the journal. Rejected: a database (one more format to
+// that does not check out, such as a torn one, ends the journal, and so does the first whose bytes are not
+// there as it says; a resume goes on before it. Rejected: a database (one more format to
 // trust), and journaling inside the file (readers would see it).
 #pragma once
 
@@ -43,7 +44,7 @@ class PartialFile {
   /// The usage errors that open() would give for the place alone: for whoever has long work to do before.
   static Status check_place(const std::string& path, bool resume, bool discard);
   /// io: not enough space, or no permission. usage: a partial file is in the way, belongs to another job
-  /// (resume) or is being written by another process.
+  /// (resume) or is being written by another process and stays so for kLockPatience (base/lock_wait.h).
   static Result<std::unique_ptr<PartialFile>> open(const Plan& plan);
   /// Without finish(): syncs what is there, so that a resume finds it.
   ~PartialFile();

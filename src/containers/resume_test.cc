@@ -196,6 +196,40 @@ TEST_F(Partial, that_another_process_writes_is_refused) {
   EXPECT_EQ(second.error().code, Code::usage);
 }
 
+/// A process that was killed has its locks until the system is done with it.
+TEST_F(Partial, whose_writer_is_about_to_end_is_waited_for) {
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const auto writer = create_gguf(path, metadata(false), plan(), resuming());
+    const char byte = writer.ok() ? 'y' : 'n';
+    if (write(ready[1], &byte, 1) != 1) _exit(1);
+    usleep(300'000);
+    _exit(0);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  ASSERT_EQ(byte, 'y');
+  EXPECT_EQ(resumed_at(), 11u);
+  int status = 0;
+  waitpid(child, &status, 0);
+  expect_completes();
+  close(ready[0]), close(ready[1]);
+}
+
+TEST_F(Partial, with_a_bit_that_fell_over_steps_back_to_it) {
+  std::string bytes = file_text(path + ".partial");
+  size_t data = 0;  // of all tensors in the finished file
+  for (size_t i = 0; i < tensor_count; ++i) data += (1 + i % 7) * 4000;
+  bytes[expected.size() - data + (1 + 2 + 3) * 4000 + 5] ^=
+      0x10;  // tensors of multiples of 32 bytes; the fourth
+  write_file(path + ".partial", bytes);
+  EXPECT_EQ(resumed_at(), 3u);
+  expect_completes();
+}
+
 TEST_F(Partial, with_a_torn_journal_line_loses_that_tensor_only) {
   std::string journal = file_text(path + ".journal");
   journal.resize(journal.size() - 5);

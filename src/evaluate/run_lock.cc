@@ -7,6 +7,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/lock_wait.h"
+
 namespace carat {
 
 Result<RunLock> RunLock::take(const std::string& store_path, int64_t run) {
@@ -18,13 +20,18 @@ Result<RunLock> RunLock::take(const std::string& store_path, int64_t run) {
   range.l_whence = SEEK_SET;
   range.l_start = run;
   range.l_len = 1;
-  if (fcntl(lock.fd_, F_OFD_SETLK, &range) == 0) return lock;
-  if (errno == EAGAIN || errno == EACCES)
+  int refused = 0;
+  const bool answered = wait_for_lock([&] {
+    refused = fcntl(lock.fd_, F_OFD_SETLK, &range) == 0 ? 0 : errno;
+    return refused != EAGAIN && refused != EACCES;
+  });
+  if (refused == 0) return lock;
+  if (!answered)
     return usage_error(
         "another process is working on run {} of {}; wait for it, or give this run another "
         "--name",
         run, store_path);
-  return error(Code::io, "{} cannot be locked: {}", path, std::strerror(errno));
+  return error(Code::io, "{} cannot be locked: {}", path, std::strerror(refused));
 }
 
 RunLock::RunLock(RunLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}

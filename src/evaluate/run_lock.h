@@ -11,7 +11,7 @@ namespace carat {
 
 class RunLock {
  public:
-  /// Code::usage where another process has it.
+  /// Code::usage where another process has it and keeps it for kLockPatience (base/lock_wait.h).
   static Result<RunLock> take(const std::string& store_path, int64_t run);
   RunLock(RunLock&& other) noexcept;
   RunLock& operator=(RunLock&&) = delete;

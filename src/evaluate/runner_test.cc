@@ -1,7 +1,11 @@
 #include "evaluate/runner.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <set>
 
+#include "evaluate/run_lock.h"
 #include "evaluate/testing.h"
 
 namespace carat {
@@ -333,6 +337,42 @@ TEST_F(RunnerTest, TruncatedAndLoopedAnswersAreCounted) {
   EXPECT_TRUE(r.truncated);
   EXPECT_EQ(metric(r, "looped"), 1);
   EXPECT_EQ(metric(r, "truncated"), 1);
+}
+
+/// A process that was killed has its locks until the system is done with it.
+TEST(RunLock, WaitsForAProcessThatIsAboutToEnd) {
+  const testing::TempDirectory directory;
+  const std::string store = directory / "store";
+  int ready[2];
+  ASSERT_EQ(pipe(ready), 0);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const auto lock = RunLock::take(store, 1);
+    const char byte = lock.ok() ? 'y' : 'n';
+    if (write(ready[1], &byte, 1) != 1) _exit(1);
+    usleep(300'000);
+    _exit(0);
+  }
+  char byte = 0;
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+  ASSERT_EQ(byte, 'y');
+  const auto after = RunLock::take(store, 1);
+  EXPECT_TRUE(after.ok()) << after.error().message;
+  int status = 0;
+  waitpid(child, &status, 0);
+  close(ready[0]), close(ready[1]);
+}
+
+TEST(RunLock, IsOfOneRunAndOneProcess) {
+  const testing::TempDirectory directory;
+  const std::string store = directory / "store";
+  const auto first = RunLock::take(store, 1);
+  ASSERT_TRUE(first.ok());
+  EXPECT_TRUE(RunLock::take(store, 2).ok());
+  const auto second = RunLock::take(store, 1);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code, Code::usage);
 }
 
 TEST(CutText, EndsBetweenCharacters) {
