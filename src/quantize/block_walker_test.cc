@@ -209,10 +209,39 @@ TEST(BlockWalker, a_resume_ends_in_the_same_bytes) {
     QuantizeOptions other = options;
     other.text = &renamed;
     EXPECT_EQ(quantize(second.context(), source, out, other).error().code, Code::usage) << "another text";
+    CalibrationText divided = with;  // the same tokens in shorter sequences
+    divided.context = with.context / 2;
+    divided.sequences.clear();
+    for (const std::vector<TokenId>& s : with.sequences)
+      for (int64_t at = 0; at < with.context; at += divided.context)
+        divided.sequences.emplace_back(s.begin() + at, s.begin() + at + divided.context);
+    other.text = &divided;
+    EXPECT_EQ(quantize(second.context(), source, out, other).error().code, Code::usage) << "other sequences";
     const auto resumed = quantize(second.context(), source, out, options);
     ASSERT_TRUE(resumed.ok()) << resumed.error().message;
     EXPECT_TRUE(contents(out) == contents(folder / "whole.gguf")) << stop_after;
     std::filesystem::remove(out);
+  }
+}
+
+TEST(BlockWalker, what_is_interrupted_before_the_first_tensor_says_how_to_go_on) {
+  Folder folder;
+  const CalibrationText with = text();
+  const Checkpoint source = model();
+  QuantizeOptions options = guided(with);
+  options.method = "awq+gptq";  // whose statistics and factors come before any tensor is written
+  const std::string out = folder / "out.gguf";
+  for (const bool resume : {false, true}) {
+    options.resume = resume;
+    Runner runner;
+    runner.on_update = [&](uint64_t) { runner.cancellation.request(); };
+    const auto stopped = quantize(runner.context(), source, out, options);
+    ASSERT_FALSE(stopped.ok());
+    EXPECT_EQ(stopped.error().code, Code::interrupted);
+    const std::string_view says =
+        resume ? "what an earlier run left is as it was" : "nothing was written yet";
+    EXPECT_NE(stopped.error().message.find(says), std::string::npos) << stopped.error().message;
+    EXPECT_FALSE(std::filesystem::exists(out + ".partial"));
   }
 }
 

@@ -167,7 +167,8 @@ Status BudgetProblem::measure(const Context& context, const DividedText& text,
   SensitivityOrigin origin;
   CARAT_TRY(origin.model, source_fingerprint(*checkpoint_));
   origin.method = method_words();
-  origin.text = sha256_hex(text.probing.digest + (feedback || own_statistics ? text.rounding.digest : ""));
+  origin.text = sha256_hex(fmt::format("{} {} {}", text.probing.context, text.probing.digest,
+                                       feedback || own_statistics ? text.rounding.digest : ""));
   if (options_->calibration) origin.importance = digest_of(*options_->calibration);
   CARAT_TRY(SensitivityStore store, SensitivityStore::open(store_path, origin));
 

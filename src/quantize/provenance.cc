@@ -264,9 +264,10 @@ Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) 
   for (const TensorPlan& t : work.plan.tensors)
     hash.update(fmt::format("{} {} {}\n", t.name, t.to->name, t.method));
   if (work.text)
-    hash.update(fmt::format("text {} through {} shrink {} damp {} order {}\n", work.text->digest,
-                            activation_scheme_name(work.activations), work.feedback.shrink,
-                            work.feedback.damp, column_order_name(work.feedback.order)));
+    hash.update(fmt::format("text {} in {} through {} shrink {} damp {} order {}\n", work.text->digest,
+                            work.text->context, activation_scheme_name(work.activations),
+                            work.feedback.shrink, work.feedback.damp,
+                            column_order_name(work.feedback.order)));
   if (work.hessians) {
     const CalibrationOrigin& origin = work.hessians->origin();
     hash.update(work.hessians->digest());

@@ -143,8 +143,8 @@ Result<Calibration> calibrate(const Context& context, const Checkpoint& checkpoi
   CARAT_TRY(const std::string stored, stored_digest(checkpoint));
 
   const CheckpointFile file{options.hessians ? std::string() : options.checkpoint_path,
-                            sha256_hex(fmt::format("{} {} {} {} {}", origin.model, stored, text.digest,
-                                                   origin.arithmetic, CARAT_VERSION))};
+                            sha256_hex(fmt::format("{} {} {} {} {} {}", origin.model, stored, text.digest,
+                                                   text.context, origin.arithmetic, CARAT_VERSION))};
   Calibration out;
   int64_t done = 0;
   if (!file.path.empty() && file_exists(file.path) && !options.discard) {

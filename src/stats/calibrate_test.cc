@@ -165,6 +165,12 @@ TEST(Calibrate, SameBitsForAnyThreadsAndResumed) {
   ASSERT_FALSE(of_another_text.ok());
   EXPECT_EQ(of_another_text.error().code, Code::usage);
 
+  CalibrationText divided = random_text(9 * kGroupSequences + 15, 11, m.vocabulary);
+  divided.digest = text.digest;  // the same tokens in shorter sequences
+  const auto of_shorter_sequences = run(checkpoint, divided, options, 2);
+  ASSERT_FALSE(of_shorter_sequences.ok());
+  EXPECT_EQ(of_shorter_sequences.error().code, Code::usage);
+
   const auto resumed = run(checkpoint, text, options, 3);
   ASSERT_TRUE(resumed.ok()) << resumed.error().message;
   EXPECT_EQ(resumed->resumed_sequences % kGroupSequences, 0);

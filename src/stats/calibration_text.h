@@ -22,7 +22,7 @@ struct CalibrationText {
   std::vector<std::vector<TokenId>> sequences;  ///< of `context` tokens each
   int64_t context = 0;
   std::vector<std::string> names;  ///< of the texts, in order
-  std::string digest;              ///< SHA-256 of what was cut from the texts: the tokens
+  std::string digest;              ///< SHA-256 of what was cut from the texts: the tokens, however divided
   TextSketch sketch;               ///< of the same
 
   int64_t tokens() const { return static_cast<int64_t>(sequences.size()) * context; }

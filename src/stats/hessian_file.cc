@@ -51,8 +51,8 @@ Result<std::vector<std::vector<uint64_t>>> read_tokens(const Metadata& metadata,
 
 std::string fingerprint(const CalibrationOrigin& origin, const HessianWriteOptions& options) {
   Sha256 hash;
-  hash.update(
-      fmt::format("hessians {} {} {} {}\n", CARAT_VERSION, origin.model, origin.arithmetic, options.source));
+  hash.update(fmt::format("hessians {} {} {} {} {}\n", CARAT_VERSION, origin.model, origin.arithmetic,
+                          origin.chunk_tokens, options.source));
   for (const HessianFile& other : options.others) hash.update(other.digest() + "\n");
   for (const std::string& digest : origin.text_digests) hash.update(digest + "\n");
   return hash.hex();

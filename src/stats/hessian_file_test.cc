@@ -202,6 +202,9 @@ TEST_F(HessianFiles, of_an_interrupted_run_are_finished_by_a_resume) {
   ASSERT_FALSE(in_the_way.ok());
   const Status other = write(model, text_of(m, 4, 2), path("parts.gguf"), {{}, "", true, false});
   ASSERT_FALSE(other.ok()) << "another text";
+  CalibrationText divided = testing::random_text(8, 20, m.vocabulary, 1);
+  divided.digest = text.digest;
+  ASSERT_FALSE(write(model, divided, path("parts.gguf"), {{}, "", true, false}).ok()) << "shorter sequences";
   ASSERT_FALSE(write(model, text, path("parts.gguf"), {{}, "other weights", true, false}).ok());
   const Status resumed = write(model, text, path("parts.gguf"), {{}, "", true, false});
   ASSERT_TRUE(resumed.ok()) << resumed.error().message;
