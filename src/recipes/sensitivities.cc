@@ -3,12 +3,28 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/digest.h"
 #include "containers/json.h"
 
 namespace carat {
 namespace {
 
 constexpr std::string_view kVersionKey = "carat_sensitivities";
+constexpr int kVersion = 2;
+
+constexpr std::string_view kDigestKey = ",\"xxh3\":\"";
+
+/// What a line ends with, from the comma on; `line` is the object without it, closed.
+std::string line_end(std::string_view line) {
+  const Bytes bytes(reinterpret_cast<const uint8_t*>(line.data()), line.size());
+  return fmt::format("{}{:016x}\"}}", kDigestKey, xxh3(bytes));
+}
+
+/// Whether a line's digest is of what comes before it.
+bool is_unaltered(std::string_view line) {
+  const size_t at = line.rfind(kDigestKey);
+  return at != std::string_view::npos && line.substr(at) == line_end(std::string(line.substr(0, at)) + "}");
+}
 
 /// A finite number that is not negative.
 std::optional<double> amount(const json::value* value) {
@@ -31,7 +47,8 @@ const Encoding* encoding_named(std::string_view name) {
 Status check_origin(const json::value& line, const std::string& file, const SensitivityOrigin& origin) {
   const auto version = amount(json_find(line, kVersionKey));
   if (!version) return bad_data("{}: is not a file of sensitivities", file);
-  if (*version != 1) return bad_data("{}: is of version {}; this program reads 1", file, *version);
+  if (*version != kVersion)
+    return bad_data("{}: is of version {}; this program reads {}", file, *version, kVersion);
   const auto differs = [&](std::string_view what) {
     return usage_error(
         "{}: these sensitivities were measured {}; measure anew into another --sensitivities FILE", file,
@@ -77,7 +94,7 @@ std::optional<double> TensorSensitivity::predicted_kl(const Encoding& encoding) 
 }
 
 std::string format_origin(const SensitivityOrigin& origin) {
-  return json::serialize(json::object{{kVersionKey, 1},
+  return json::serialize(json::object{{kVersionKey, kVersion},
                                       {"model", origin.model},
                                       {"text", origin.text},
                                       {"method", origin.method},
@@ -88,11 +105,13 @@ std::string format_origin(const SensitivityOrigin& origin) {
 std::string format_sensitivity(const TensorSensitivity& tensor) {
   json::object errors;
   for (const EncodingError& e : tensor.errors) errors[e.encoding->name] = e.error;
-  return json::serialize(json::object{{"tensor", tensor.tensor},
-                                      {"probe", tensor.probe->name},
-                                      {"kl", tensor.kl},
-                                      {"errors", std::move(errors)}}) +
-         "\n";
+  std::string line = json::serialize(json::object{{"tensor", tensor.tensor},
+                                                  {"probe", tensor.probe->name},
+                                                  {"kl", tensor.kl},
+                                                  {"errors", std::move(errors)}});
+  const std::string end = line_end(line);
+  line.pop_back();
+  return line + end + "\n";
 }
 
 Result<SensitivityText> parse_sensitivities(std::string_view text, const std::string& file,
@@ -102,7 +121,8 @@ Result<SensitivityText> parse_sensitivities(std::string_view text, const std::st
   for (size_t end; (end = text.find('\n', out.whole_bytes)) != std::string_view::npos;
        out.whole_bytes = end + 1) {
     const std::string where = fmt::format("{}:{}", file, ++number);
-    auto line = parse_json(text.substr(out.whole_bytes, end - out.whole_bytes));
+    const std::string_view written = text.substr(out.whole_bytes, end - out.whole_bytes);
+    auto line = parse_json(written);
     if (!line) return std::move(line).error().within(where);
     if (number == 1) {
       CARAT_DO(check_origin(*line, file, origin));
@@ -110,6 +130,9 @@ Result<SensitivityText> parse_sensitivities(std::string_view text, const std::st
     }
     auto tensor = read_tensor(*line);
     if (!tensor) return std::move(tensor).error().within(where);
+    if (!is_unaltered(written))
+      return bad_data("{}: is not as it was written; delete the line, and its tensor is measured again",
+                      where);
     const std::string name = tensor->tensor;
     out.tensors.insert_or_assign(name, *std::move(tensor));
   }

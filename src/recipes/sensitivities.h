@@ -7,8 +7,12 @@
 // The file is a line of JSON about the measurement and one per tensor; lines are appended as tensors are
 // done, so that an interrupted run has lost nothing:
 //
-//   {"carat_sensitivities": 1, "model": DIGEST, "text": DIGEST, "method": "gptq ...", "importance": DIGEST}
-//   {"tensor": "blk.0.attn_q.weight", "probe": "Q3_K", "kl": 0.0012, "errors": {"Q4_0": 0.0081, ...}}
+//   {"carat_sensitivities": 2, "model": DIGEST, "text": DIGEST, "method": "gptq ...", "importance": DIGEST}
+//   {"tensor": "blk.0.attn_q.weight", "probe": "Q3_K", "kl": 0.0012, "errors": {"Q4_0": 0.0081, ...}, "xxh3":
+//   DIGEST}
+//
+// The last member is the XXH3 of the line without it: a digit that a bad disk has changed would still be a
+// number.
 #pragma once
 
 #include <map>
@@ -54,8 +58,8 @@ struct SensitivityText {
   size_t whole_bytes = 0;  ///< without a last line that was cut off
 };
 /// Of a tensor that is there twice, because it was measured again with more encodings, the last line holds.
-/// bad_data naming file and line: not such a file, an unknown encoding, a number that is none; usage where it
-/// was measured on something else than `origin`, naming what differs.
+/// bad_data naming file and line: not such a file, an altered line, an unknown encoding, a number that is
+/// none; usage where it was measured on something else than `origin`, naming what differs.
 Result<SensitivityText> parse_sensitivities(std::string_view text, const std::string& file,
                                             const SensitivityOrigin& origin);
 

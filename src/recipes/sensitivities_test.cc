@@ -76,7 +76,7 @@ TEST(Sensitivities, DamagedFilesSayWhere) {
       {"nonsense\n", "f:1"},
       {"no newline at all", "not a file of sensitivities"},
       {"{}\n", "not a file of sensitivities"},
-      {"{\"carat_sensitivities\":2}\n", "version 2"},
+      {"{\"carat_sensitivities\":3}\n", "version 3"},
       {head + "[]\n", "f:2"},
       {head + "{\"tensor\":\"a\",\"probe\":\"Q9\",\"kl\":1,\"errors\":{}}\n", "probe"},
       {head + "{\"tensor\":\"a\",\"probe\":\"Q4_0\",\"kl\":-1,\"errors\":{}}\n", "kl"},
@@ -90,6 +90,17 @@ TEST(Sensitivities, DamagedFilesSayWhere) {
     EXPECT_EQ(read.error().code, Code::bad_data) << text;
     EXPECT_NE(read.error().message.find(says), std::string::npos) << read.error().message;
   }
+}
+
+TEST(Sensitivities, ABitThatFellOverIsNoticed) {
+  const std::string head = format_origin(kOrigin), good = format_sensitivity(example("a"));
+  for (size_t i = 0; i < good.size(); ++i)
+    for (int bit = 0; bit < 8; ++bit) {
+      std::string line = good;
+      line[i] = static_cast<char>(line[i] ^ (1 << bit));
+      const auto read = parse_sensitivities(head + line, "f", kOrigin);
+      EXPECT_TRUE(!read.ok() || read->tensors.empty()) << line;  // the latter without its end
+    }
 }
 
 }  // namespace
