@@ -59,6 +59,19 @@ Status check_places(const Checkpoint& checkpoint, const BudgetArguments& argumen
   return check_beside(checkpoint, out, "the sensitivities' file", out + ".sensitivities");
 }
 
+/// How to go on after an interruption or a full disk.
+Error said_what_is_kept(Error e, const std::string& sensitivities) {
+  if (e.code != Code::interrupted && e.code != Code::io) return e;
+  if (file_exists(sensitivities))
+    e.message += fmt::format(
+        "; what was measured of single tensors is in {}, and the same command with --resume goes on from "
+        "there (files that were tried already are made again)",
+        sensitivities);
+  else
+    e.message += "; nothing was measured yet, and the same command begins again";
+  return e;
+}
+
 json::object estimate_json(const Estimate& e) {
   return {{"mean", e.mean}, {"standard_error", e.standard_error}};
 }
@@ -134,7 +147,9 @@ Result<BudgetPlan> run_budget_plan(const Context& context, const Checkpoint& che
                                    const BudgetArguments& arguments, const std::string& out) {
   CARAT_DO(check_places(checkpoint, arguments, out));
   CARAT_TRY(const BudgetOptions budget, budget_options(text, arguments, out));
-  CARAT_TRY(BudgetPlan plan, plan_budget(context, checkpoint, options, budget));
+  auto planned = plan_budget(context, checkpoint, options, budget);
+  if (!planned) return said_what_is_kept(std::move(planned).error(), budget.sensitivities);
+  BudgetPlan plan = *std::move(planned);
   if (!arguments.recipe.empty()) CARAT_DO(replace_file(arguments.recipe, plan.rule_file));
   return plan;
 }
@@ -147,10 +162,7 @@ Result<BudgetResult> run_budget(const Context& context, const Checkpoint& checkp
   auto result = quantize_to_budget(context, checkpoint, out, options, budget);
   if (!result) {
     Error e = std::move(result).error();
-    if (e.code == Code::interrupted)
-      e.message += fmt::format("; what was measured is in {}, and the same command goes on from there",
-                               budget.sensitivities);
-    return e;
+    return said_what_is_kept(std::move(e), budget.sensitivities);
   }
   CARAT_DO(
       replace_file(arguments.recipe.empty() ? out + ".recipe.toml" : arguments.recipe, result->rule_file));

@@ -74,7 +74,7 @@ class Budget(Case):
 
     def test_no_file_of_the_users_is_lost(self):
         text = ("--text", TEXT, "--ctx", "64", "--chunks", "20")
-        for name in ("m.gguf.candidate", "m.gguf.best", "m.gguf.recipe.toml", "m.gguf.sensitivities"):
+        for name in ("m.gguf.candidate1", "m.gguf.best", "m.gguf.recipe.toml", "m.gguf.sensitivities"):
             source = self.path(name)
             shutil.copy(STORIES, source)
             self.refuse(64, "quantize", source, self.path("m.gguf"), "--size", "600kB", *text, says="of the source")
@@ -124,11 +124,50 @@ class Budget(Case):
         if process.returncode == 0:
             self.skipTest("done before it could be interrupted")
         self.assertEqual(process.returncode, 130)
-        self.assertIn("goes on from there", errors)
+        self.assertIn("with --resume goes on from there", errors)
         self.assertEqual(sorted(os.listdir(self.directory)), ["model.gguf", "o.gguf.sensitivities"])
         d = self.document(*command[1:])
         self.assertGreater(d["budget"]["known_tensors"], 0)
         self.assertLessEqual(os.path.getsize(out), 2_000_000)
+
+    def test_interrupted_while_it_writes_a_file(self):
+        out, whole = self.path("o.gguf"), self.path("whole.gguf")
+        options = ("--size", "2MB", "--text", TEXT, "--ctx", "128", "--chunks", "16", "--method", "gptq")
+        known = len(self.document("quantize", self.model, whole, *options)["tensors"])
+        kept = ("--sensitivities", whole + ".sensitivities")
+        for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
+            process = subprocess.Popen([CARAT, "quantize", self.model, out, *options, *kept], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+            partial = out + ".candidate1.partial"
+            while not os.path.exists(partial) and process.poll() is None:
+                time.sleep(0.001)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+            if process.returncode == 0:
+                self.skipTest("done before it could be interrupted")
+            self.assertEqual(process.returncode, code, errors)
+            self.assertTrue(os.path.exists(partial))
+            # As a kill between two files would leave them.
+            for name in (".best", ".candidate1", ".candidate2"):
+                self.write("o.gguf" + name, b"what was tried before")
+            self.refuse(64, "quantize", self.model, out, *options, *kept, says="--resume")
+            d = self.document("quantize", self.model, out, *options, *kept, "--resume")
+            self.assertEqual(d["budget"]["measured_tensors"], 0)
+            self.assertGreater(d["budget"]["known_tensors"], known // 2)
+            self.assertEqual(read(out), read(whole))
+            self.assertEqual(read(out + ".recipe.toml"), read(whole + ".recipe.toml"))
+            os.remove(out)
+            self.assertEqual([n for n in os.listdir(self.directory) if "candidate" in n or "best" in n], [])
+
+    def test_another_budget_does_not_take_over_the_file_of_the_first(self):
+        out, whole = self.path("o.gguf"), self.path("whole.gguf")
+        options = (*CUT, "--method", "nearest")
+        self.succeed("quantize", self.model, whole, "--size", "2MB", *options)
+        kept = ("--sensitivities", whole + ".sensitivities")
+        for name in (".partial", ".journal"):
+            self.write("o.gguf.candidate1" + name, b"of a search for something else")
+        self.succeed("quantize", self.model, out, "--size", "2MB", *options, *kept, "--resume")
+        self.assertEqual(read(out), read(whole))
 
 
 if __name__ == "__main__":

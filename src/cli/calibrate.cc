@@ -64,6 +64,26 @@ Status merge_hessians(const Context& context, HessianWriter& writer) {
   return writer.finish({});
 }
 
+/// How to go on after an interruption or a full disk.
+Error said_what_is_kept(Error e, const Options& options) {
+  if (e.code != Code::interrupted && e.code != Code::io) return e;
+  const std::string checkpoint = options.out + ".checkpoint";
+  if (!options.hessians.empty())
+    e.message += fmt::format(
+        "; {}.partial keeps the Hessians that are finished, and the same command with --resume runs the text "
+        "through the layers again, but adds up only those that are missing",
+        options.hessians);
+  else if (file_exists(checkpoint))
+    e.message += fmt::format(
+        "; {} keeps the sums of the sequences that are through, and the same command with "
+        "--resume goes on from there",
+        checkpoint);
+  else if (e.code == Code::interrupted)
+    e.message +=
+        "; nothing is kept yet, as the first sequences are not through: the same command begins again";
+  return e;
+}
+
 Result<Outcome> collect(const Options& options, const Checkpoint& checkpoint, Invocation& run) {
   Outcome out;
   const Stopwatch watch;
@@ -91,14 +111,17 @@ Result<Outcome> collect(const Options& options, const Checkpoint& checkpoint, In
     if (!calibration) {
       // A resume would meet the same values again.
       if (hessians && calibration.error().code == Code::bad_data) hessians->discard();
-      return std::move(calibration).error();
+      return said_what_is_kept(std::move(calibration).error(), options);
     }
     out.statistics = std::move(calibration->statistics);
     out.resumed = calibration->resumed_sequences;
   } else {
     out.statistics = std::move(parts.front().second);
     parts.erase(parts.begin());
-    if (hessians) CARAT_DO(merge_hessians(run.context, *hessians));
+    if (hessians) {
+      if (Status merged = merge_hessians(run.context, *hessians); !merged)
+        return said_what_is_kept(std::move(merged).error(), options);
+    }
   }
   for (const auto& [path, other] : parts) CARAT_DO(merge_statistics(path, other, out.statistics));
   out.seconds = watch.seconds();

@@ -2,9 +2,12 @@
 """calibrate, inspect --outliers and quantize --calibration as their users meet them."""
 import json
 import os
+import signal
 import struct
+import subprocess
+import time
 
-from cli_testing import STORIES, TEXT, Case, gguf, gguf_string, main, read
+from cli_testing import CARAT, STORIES, TEXT, Case, gguf, gguf_string, main, read
 
 
 def legacy(entries, chunks=3, dataset="x.txt"):
@@ -119,6 +122,46 @@ class Calibrate(Case):
         self.assertEqual(ratios, sorted(ratios, reverse=True))
         self.assertGreaterEqual(ratios[-1], 1)
         self.refuse(65, "inspect", "--outliers", STORIES, says="not statistics")
+
+
+class Interrupted(Case):
+    def interrupted(self, arguments, ready):
+        """What it says when it is interrupted once ready(process) is true."""
+        process = subprocess.Popen([CARAT, "calibrate", STORIES, "--text", TEXT, *arguments], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        while not ready(process) and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+        if process.returncode == 0:
+            self.skipTest("done before it could be interrupted")
+        self.assertEqual(process.returncode, 130, errors)
+        return errors
+
+    def test_says_what_is_kept(self):
+        out, hessians, whole = self.path("s.gguf"), self.path("h.gguf"), self.path("w.gguf")
+        there = lambda path: lambda process: os.path.exists(path)
+        works = lambda process: len(os.listdir(f"/proc/{process.pid}/task")) > 1
+        says = self.interrupted(["-o", out, "--ctx", "512", "--chunks", "16", "--threads", "2"], works)
+        self.assertIn("nothing is kept yet", says)
+        self.assertEqual(os.listdir(self.directory), [])
+
+        cut = ["--ctx", "32"]
+        says = self.interrupted(["-o", out, *cut], there(out + ".checkpoint"))
+        self.assertIn(f"{out}.checkpoint keeps the sums", says)
+        self.assertIn("--resume", says)
+        d = self.document("calibrate", STORIES, "--text", TEXT, "-o", out, *cut, "--resume")
+        self.assertGreater(d["resumed_chunks"], 0)
+        self.succeed("calibrate", STORIES, "--text", TEXT, "-o", whole, *cut)
+        self.assertEqual(read(out), read(whole))
+
+        cut = ["--ctx", "256", "--hessians"]
+        says = self.interrupted(["-o", out, *cut, hessians], there(hessians + ".partial"))
+        self.assertIn(f"{hessians}.partial keeps the Hessians", says)
+        self.succeed("calibrate", STORIES, "--text", TEXT, "-o", out, *cut, hessians, "--resume")
+        self.succeed("calibrate", STORIES, "--text", TEXT, "-o", whole, *cut, self.path("wh.gguf"))
+        self.assertEqual(read(hessians), read(self.path("wh.gguf")))
+        self.assertEqual(sorted(os.listdir(self.directory)), ["h.gguf", "s.gguf", "w.gguf", "wh.gguf"])
 
 
 class QuantizeWithCalibration(Case):

@@ -464,7 +464,8 @@ const Verb quantize_verb = {
     "quantize", "Write a smaller GGUF file of a model",
     "One of --to, --rules, --size, --bpw and --max-kl is required.\n\n"
     "OUT appears when it is complete, and replaces a file of that name only then, in one step.\n"
-    "An interrupted run leaves OUT.partial for --resume.\n"
+    "An interrupted run leaves OUT.partial for --resume, or with a budget what it measured\n"
+    "(OUT.sensitivities) and the file that it was trying (OUT.candidateN.partial).\n"
     "The same input and options give the same bytes, for any number of threads.\n\n"
     "Examples:\n"
     "  carat quantize ~/models/SmolLM2-135M smollm2.Q4_K_M.gguf --to Q4_K_M\n"

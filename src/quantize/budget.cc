@@ -32,25 +32,33 @@ std::string goal_words(const BudgetGoal& goal) {
   }
 }
 
-/// Files that disappear unless they become the output.
+/// Files that disappear unless they become the output. Each round has a name of its own, so that what a run
+/// left of one is taken over in no other.
 class FilesOnTheWay {
  public:
-  explicit FilesOnTheWay(const std::string& out) : candidate(out + ".candidate"), best(out + ".best") {}
+  explicit FilesOnTheWay(const std::string& out) : best(best_of(out)), out_(out) {}
+  /// What a round has not finished stays for a resume, unless the search has come to its end.
   ~FilesOnTheWay() {
-    for (const std::string& file : names(candidate, best)) remove(file);
+    for (const std::string& file : names(out_))
+      if (ended_ || (!file.ends_with(".partial") && !file.ends_with(".journal"))) remove(file);
   }
 
+  std::string candidate(size_t round) const { return candidate_of(out_, round); }
+  void end() { ended_ = true; }
+
   /// They are removed in the end, so that none may be there before: it would be a file of the source, another
-  /// of the user's, or what a killed run has left, which `discard` gives leave to remove.
-  static Status check(const Checkpoint& checkpoint, const std::string& out, bool discard) {
-    for (const std::string& file : names(out + ".candidate", out + ".best")) {
+  /// of the user's, or what an unfinished run has left, which `leave` is given for.
+  static Status check(const Checkpoint& checkpoint, const std::string& out, bool leave) {
+    for (const std::string& file : names(out)) {
       if (is_one_of(file, checkpoint.files))
         return usage_error("{} is a file of the source, and this run would remove it; choose another output",
                            file);
       std::error_code ignored;
-      if (!discard && std::filesystem::exists(std::filesystem::symlink_status(file, ignored)))
+      if (!leave && std::filesystem::exists(std::filesystem::symlink_status(file, ignored)))
         return usage_error(
-            "{} is there already, and this run would remove it: move it, or throw it away (--force)", file);
+            "{} is there already, perhaps from an unfinished run, and this run would remove it: go on with "
+            "that one (--resume), throw it away (--force), or move it",
+            file);
     }
     return {};
   }
@@ -68,12 +76,23 @@ class FilesOnTheWay {
     std::filesystem::remove(file, ignored);
   }
 
-  const std::string candidate, best;
+  const std::string best;
 
  private:
-  static std::vector<std::string> names(const std::string& candidate, const std::string& best) {
-    return {candidate, candidate + ".partial", candidate + ".journal", best};
+  static std::string best_of(const std::string& out) { return out + ".best"; }
+  static std::string candidate_of(const std::string& out, size_t round) {
+    return fmt::format("{}.candidate{}", out, round + 1);
   }
+  static std::vector<std::string> names(const std::string& out) {
+    std::vector<std::string> all = {best_of(out)};
+    for (size_t round = 0; round < kMostRoundsForDivergence; ++round)
+      for (const char* ending : {"", ".partial", ".journal"})
+        all.push_back(candidate_of(out, round) + ending);
+    return all;
+  }
+
+  const std::string out_;
+  bool ended_ = false;
 };
 
 /// A search under way.
@@ -118,15 +137,24 @@ class Search {
 
   Result<BudgetResult> run(const std::string& out_path) {
     FilesOnTheWay files(out_path);
+    auto result = search(out_path, files);
+    if (result || (result.error().code != Code::interrupted && result.error().code != Code::io)) files.end();
+    return result;
+  }
+
+ private:
+  Result<BudgetResult> search(const std::string& out_path, const FilesOnTheWay& files) {
     CARAT_DO(gather_statistics());
     CARAT_TRY(judge_, make_judge(context_, checkpoint_, text_.held_out, text_.probing));
     CARAT_TRY(BudgetChoice choice, first_choice());
     const bool for_divergence = goal_.kind == BudgetGoal::Kind::divergence;
     const size_t most = for_divergence ? kMostRoundsForDivergence : kMostRoundsForBytes;
     while (result_.rounds.size() < most) {
-      CARAT_DO(make_and_measure(choice, files));
+      const std::string candidate = files.candidate(result_.rounds.size());
+      CARAT_DO(make_and_measure(choice, candidate, files.best));
       if (result_.rounds.size() == most) break;
-      CARAT_DO(correct(choice, files.candidate));
+      CARAT_DO(correct(choice, candidate));
+      FilesOnTheWay::remove(candidate);
       std::optional<BudgetChoice> next;
       if (for_divergence) {
         CARAT_TRY(next, next_for_divergence());
@@ -150,7 +178,6 @@ class Search {
     return std::move(result_);
   }
 
- private:
   Status check_goal() {
     CARAT_TRY(const BudgetChoice least, problem_->smallest());
     const std::string_view with = options_.recipe.rules.empty() ? "" : " with the --tensor rules given";
@@ -197,18 +224,23 @@ class Search {
                                                       : problem_->within(goal_);
   }
 
-  Status make_and_measure(const BudgetChoice& choice, const FilesOnTheWay& files) {
+  Status make_and_measure(const BudgetChoice& choice, const std::string& candidate, const std::string& best) {
     QuantizeOptions o = options_;
     o.recipe = choice.found.recipe;
-    o.resume = false;
-    o.discard_partial = true;
-    auto report = quantize(context_, checkpoint_, files.candidate, o);
+    o.discard_partial = !o.resume;
+    auto report = quantize(context_, checkpoint_, candidate, o);
+    if (!report && o.resume && report.error().code == Code::usage) {
+      // What is there is of a search for another budget, and of no use to this one.
+      o.resume = false;
+      o.discard_partial = true;
+      report = quantize(context_, checkpoint_, candidate, o);
+    }
     if (!report) {
       if (report.error().code == Code::interrupted) return error(Code::interrupted, "interrupted");
       return std::move(report).error();
     }
     context_.progress.begin("divergence on held-out text", "models", 2);
-    auto kl = judge_->held_out(context_, files.candidate);
+    auto kl = judge_->held_out(context_, candidate);
     context_.progress.end();
     if (!kl) return std::move(kl).error();
     result_.rounds.push_back({report->output_bytes, choice.predicted_kl, *kl});
@@ -221,12 +253,12 @@ class Search {
       kept_choice_ = choice;
       result_.report = *std::move(report);
       std::error_code failed;
-      std::filesystem::remove(files.best, failed);
-      std::filesystem::create_hard_link(files.candidate, files.best, failed);
+      std::filesystem::remove(best, failed);
+      std::filesystem::create_hard_link(candidate, best, failed);
       if (failed)
-        std::filesystem::copy_file(files.candidate, files.best,
-                                   std::filesystem::copy_options::overwrite_existing, failed);
-      if (failed) return error(Code::io, "{}: cannot be written: {}", files.best, failed.message());
+        std::filesystem::copy_file(candidate, best, std::filesystem::copy_options::overwrite_existing,
+                                   failed);
+      if (failed) return error(Code::io, "{}: cannot be written: {}", best, failed.message());
     }
     return {};
   }
@@ -344,7 +376,7 @@ Result<BudgetResult> quantize_to_budget(const Context& context, const Checkpoint
                                         const std::string& out_path, const QuantizeOptions& options,
                                         const BudgetOptions& budget) {
   CARAT_DO(check_output(checkpoint, out_path));
-  CARAT_DO(FilesOnTheWay::check(checkpoint, out_path, options.discard_partial));
+  CARAT_DO(FilesOnTheWay::check(checkpoint, out_path, options.resume || options.discard_partial));
   CARAT_TRY(const Checkpoint source, scaled_source(checkpoint, options.allow_requantize));
   Search search(context, source, options, budget);
   CARAT_DO(search.prepare());

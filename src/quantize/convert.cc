@@ -25,6 +25,13 @@ Status restore_sidecars(Checkpoint& checkpoint) {
   return {};
 }
 
+/// Directories have no partial state that a resume could take over.
+Error in_a_directory(Error e) {
+  if (e.code == Code::interrupted)
+    e.message += "; nothing of a directory is kept: the same command begins again";
+  return e;
+}
+
 /// Two passes over the source: config.json, which is small but written with the weights, holds the source's
 /// digest. The first pass also finds what would overflow before anything is written.
 Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& given,
@@ -42,11 +49,13 @@ Result<QuantizeReport> to_huggingface(const Context& context, const Checkpoint& 
   CARAT_DO(check_hf_directory(checkpoint, directory, write));
   CARAT_TRY(Work work, plan_floats(source, *options.encoding));
   std::vector<TensorRecord> records;
-  CARAT_DO(measure_tensors(context, "measure", source, work, records));
+  if (Status measured = measure_tensors(context, "measure", source, work, records); !measured)
+    return in_a_directory(std::move(measured).error());
 
   checkpoint.metadata = carried_metadata(checkpoint, work);
   checkpoint.metadata.set(kDigestKey, Value::string(source_digest(source, records)));
-  CARAT_DO(write_hf_directory(context, checkpoint, directory, write, nullptr));
+  if (Status written = write_hf_directory(context, checkpoint, directory, write, nullptr); !written)
+    return in_a_directory(std::move(written).error());
 
   CARAT_TRY(const Checkpoint written, open_model(directory));
   work.plan.output_bytes = written.file_bytes;

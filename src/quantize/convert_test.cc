@@ -78,6 +78,26 @@ TEST(Convert, ThroughAHuggingFaceDirectoryAndBack) {
   EXPECT_EQ(there->source_digest, back->source_digest) << "the same weights, whatever the container";
 }
 
+TEST(Convert, OfAnInterruptedDirectoryNothingIsKeptAndThatIsSaid) {
+  Folder folder;
+  const Checkpoint in = *open_model(kStories);
+  const ConvertOptions to_hf{.container = Container::huggingface, .encoding = &encoding_f32()};
+  int updates = 0;
+  for (const int stop_after : {1, 80}) {  // while it measures, and while it writes
+    Runner runner;
+    updates = 0;
+    runner.on_update = [&](uint64_t) {
+      if (++updates == stop_after) runner.cancellation.request();
+    };
+    const auto stopped = convert(runner.context(), in, folder / "hf", to_hf);
+    ASSERT_FALSE(stopped.ok()) << updates;
+    EXPECT_EQ(stopped.error().code, Code::interrupted);
+    EXPECT_NE(stopped.error().message.find("the same command begins again"), std::string::npos);
+    EXPECT_FALSE(std::filesystem::exists(folder / "hf"));
+    EXPECT_FALSE(std::filesystem::exists(folder / "hf.partial"));
+  }
+}
+
 TEST(Convert, WeightsBesideTheModelsAreNamed) {
   Folder folder;
   Runner runner;

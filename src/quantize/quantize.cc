@@ -16,6 +16,17 @@
 #include "quantize/work.h"
 
 namespace carat {
+namespace {
+
+/// What stopped a run before there was anything of its own to go on from.
+Error before_the_first_tensor(Error e, bool resume) {
+  if (e.code != Code::interrupted) return e;
+  e.message += resume ? "; what an earlier run left is as it was, and the same command goes on from there"
+                      : "; nothing was written yet, and the same command begins again";
+  return e;
+}
+
+}  // namespace
 
 uint64_t peak_rss_bytes() {
   std::ifstream status("/proc/self/status");
@@ -77,10 +88,12 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
   std::vector<const Encoding*> targets;
   for (const PlannedTensor& t : planned) targets.push_back(t.encoding);
   if (work.guided) {
-    CARAT_TRY(guide, work.hessians ? make_stored_guide(checkpoint, *work.hessians, targets, work.feedback,
-                                                       work.allow_unseen)
-                                   : make_block_walker(context, checkpoint, targets, *work.text,
-                                                       work.activations, work.feedback, work.allow_unseen));
+    auto made = work.hessians
+                    ? make_stored_guide(checkpoint, *work.hessians, targets, work.feedback, work.allow_unseen)
+                    : make_block_walker(context, checkpoint, targets, *work.text, work.activations,
+                                        work.feedback, work.allow_unseen);
+    if (!made) return before_the_first_tensor(std::move(made).error(), options.resume);
+    guide = *std::move(made);
   }
   CARAT_TRY(std::vector<std::string> files,
             gguf_files(out_path, work.plan.metadata, planned, options.split_bytes));
@@ -129,11 +142,13 @@ Result<QuantizeReport> quantize(const Context& context, const Checkpoint& checkp
   const Stopwatch watch;
   CARAT_DO(check_output(checkpoint, out_path));
   CARAT_DO(check_gguf_place(out_path, {"", options.resume, options.discard_partial}));
-  CARAT_TRY(Prepared prepared, prepare_quantize(context, checkpoint, options));
-  CARAT_TRY(QuantizeReport report, run_work(context, prepared.checkpoint, out_path, std::move(prepared.work),
-                                            {"quantize", options.resume, options.discard_partial,
-                                             options.slab_weights, options.split_bytes}));
-  report.transforms = std::move(prepared.notes);
+  auto prepared = prepare_quantize(context, checkpoint, options);
+  if (!prepared) return before_the_first_tensor(std::move(prepared).error(), options.resume);
+  CARAT_TRY(QuantizeReport report,
+            run_work(context, prepared->checkpoint, out_path, std::move(prepared->work),
+                     {"quantize", options.resume, options.discard_partial, options.slab_weights,
+                      options.split_bytes}));
+  report.transforms = std::move(prepared->notes);
   report.seconds = watch.seconds();
   return report;
 }
