@@ -63,11 +63,9 @@ uint64_t used(const QuantizePlan& plan, BudgetGoal::Kind kind) {
   return sum;
 }
 
-/// Whether a rule's encoding can be measured, and needs to be. Not those with scales that rows share: what a
-/// sample of rows loses in them says little.
+/// Whether a rule's encoding can be measured, and needs to be.
 bool loses_something(const Tensor& tensor, const Encoding& e, const Rounder& rounder) {
-  return e.shared_rows == 1 && e.row_bytes(tensor.columns()) < tensor.row_bytes() &&
-         (e.is_float || rounder.supports(e));
+  return e.row_bytes(tensor.columns()) < tensor.row_bytes() && (e.is_float || rounder.supports(e));
 }
 
 }  // namespace

@@ -215,6 +215,8 @@ TEST(Budget, WhatRulesAskForIsMeasured) {
   const double coarse = predicted("ffn_down=INT2_G32");
   EXPECT_GT(coarse, 2 * fine);
   EXPECT_EQ(predicted("ffn_down=INT2_G32"), coarse) << "from the file";
+  // Scales that rows share.
+  EXPECT_GT(predicted("ffn_down=INT4_TENSOR"), 1.2 * predicted("ffn_down=INT8_TENSOR"));
 }
 
 TEST(Budget, TheSmallestFileOfADivergence) {

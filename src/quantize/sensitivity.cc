@@ -11,6 +11,7 @@
 #include "quantize/hidden_states.h"
 #include "quantize/importance.h"
 #include "quantize/layer_roles.h"
+#include "rounders/shared_scales.h"
 
 namespace carat {
 namespace {
@@ -258,9 +259,9 @@ class Measurement {
       const Matrix one = one_of(s.weights, m, s.matrices);
       CARAT_TRY(const ColumnGuide guide, s.guide_of(m));
       CARAT_TRY(const RoundingError error,
-                rounder_for(s.task, *out.probe)
-                    .round(context_, kernels_, *out.probe, {one.encoding, one.data, one.rows, one.columns},
-                           guide, rounded.data() + static_cast<uint64_t>(m * one.rows) * row_bytes));
+                round_matrix(context_, kernels_, rounder_for(s.task, *out.probe), *out.probe,
+                             {one.encoding, one.data, one.rows, one.columns}, guide,
+                             rounded.data() + static_cast<uint64_t>(m * one.rows) * row_bytes));
       CARAT_DO(context_.check());
       sum.add(error);
     }
@@ -323,10 +324,9 @@ class Measurement {
       for (size_t i = 0; i < lost.size(); ++i) {
         const Encoding& e = *s.task.encodings[i];
         rounded.resize(static_cast<uint64_t>(rows) * e.row_bytes(columns));
-        CARAT_TRY(
-            const RoundingError error,
-            rounder_for(s.task, e).round(context_, kernels_, e, {w.encoding, sample.data(), rows, columns},
-                                         guide, rounded.data()));
+        CARAT_TRY(const RoundingError error,
+                  round_matrix(context_, kernels_, rounder_for(s.task, e), e,
+                               {w.encoding, sample.data(), rows, columns}, guide, rounded.data()));
         CARAT_DO(context_.check());
         if (error.overflows > 0) fits[i] = false;
         if (!fits[i]) continue;

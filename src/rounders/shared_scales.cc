@@ -1,5 +1,6 @@
 #include "rounders/shared_scales.h"
 
+#include <algorithm>
 #include <cmath>
 #include <mutex>
 
@@ -159,6 +160,33 @@ Result<SharedScales> share_scales(const Context& context, const KernelTable& ker
                                   int64_t rows, int64_t columns, const ReadRows& read, bool extremes,
                                   std::span<const float> importance) {
   return Sharing(context, kernels, e, rows, columns, read).run(extremes, importance);
+}
+
+Result<RoundingError> round_matrix(const Context& context, const KernelTable& kernels, const Rounder& rounder,
+                                   const Encoding& e, const SourceRows& source, ColumnGuide guide,
+                                   uint8_t* out) {
+  if (e.shared_rows == 1) return rounder.round(context, kernels, e, source, guide, out);
+  const uint64_t source_bytes = source.encoding->row_bytes(source.columns),
+                 row_bytes = e.row_bytes(source.columns);
+  const SearchTable& table = search_table(kernels.isa);
+  const ReadRows read = [&](int64_t first, int64_t rows, float* to) -> Status {
+    decode_rows(table, *source.encoding, source.bytes + static_cast<uint64_t>(first) * source_bytes, rows,
+                source.columns, to);
+    return {};
+  };
+  CARAT_TRY(const SharedScales shared, share_scales(context, kernels, e, source.rows, source.columns, read,
+                                                    rounder.takes_extremes(), guide.importance));
+  RoundingError sum;
+  for (int64_t first = 0; first < source.rows; first += shared.band) {
+    SourceRows band = source;
+    band.bytes += static_cast<uint64_t>(first) * source_bytes;
+    band.rows = std::min(shared.band, source.rows - first);
+    shared.guide(first, guide);
+    CARAT_TRY(const RoundingError error, rounder.round(context, kernels, e, band, guide,
+                                                       out + static_cast<uint64_t>(first) * row_bytes));
+    sum.add(error);
+  }
+  return sum;
 }
 
 }  // namespace carat

@@ -35,4 +35,10 @@ Result<SharedScales> share_scales(const Context& context, const KernelTable& ker
                                   int64_t rows, int64_t columns, const ReadRows& read, bool extremes,
                                   std::span<const float> importance);
 
+/// Rounds a whole matrix that is in memory, after choosing what its rows share, if anything. guide: without
+/// scale and zero; out: rows * row_bytes. Errors: those of share_scales() and of the rounder.
+Result<RoundingError> round_matrix(const Context& context, const KernelTable& kernels, const Rounder& rounder,
+                                   const Encoding& e, const SourceRows& source, ColumnGuide guide,
+                                   uint8_t* out);
+
 }  // namespace carat

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/kernel_table.h"
+#include "rounders/shared_scales.h"
 #include "transforms/group_statistics.h"
 
 namespace carat {
@@ -107,8 +108,8 @@ class Search {
       const SourceRows rows{&encoding_f32(), reinterpret_cast<const uint8_t*>(scaled_.data()), sample.rows,
                             sample.columns};
       codes_.resize(static_cast<size_t>(sample.rows) * sample.target->row_bytes(sample.columns));
-      CARAT_TRY(const RoundingError error, rounder_.round(context_, kernels_, *sample.target, rows,
-                                                          {importance, nullptr}, codes_.data()));
+      CARAT_TRY(const RoundingError error, round_matrix(context_, kernels_, rounder_, *sample.target, rows,
+                                                        {importance, nullptr}, codes_.data()));
       loss += error.weighted_error;
     }
     return loss;

@@ -177,6 +177,18 @@ TEST_F(Transforms, AwqIsNotLedAstrayByChannelsThatCarryNothing) {
   EXPECT_GT(scaled, 0);
 }
 
+TEST_F(Transforms, AwqKnowsScalesThatRowsShare) {
+  const Checkpoint model = with_outliers(tiny_model("llama", block_shape({})));
+  for (const char* encoding : {"INT4_TENSOR", "INT8_CHANNEL", "FP8_TENSOR"}) {
+    TransformSubject subject = subject_of(model, encoding);
+    const Status applied = find_transform("awq")->apply(context(), {}, subject);
+    ASSERT_TRUE(applied.ok()) << encoding << ": " << applied.error().message;
+    double before = 0, after = 0;
+    for (const TransformNote& n : subject.notes) before += n.loss_before, after += n.loss_after;
+    EXPECT_LT(after, before) << encoding;
+  }
+}
+
 TEST_F(Transforms, AwqLeavesAloneWhatWillNotBeRounded) {
   const Checkpoint model = tiny_model("llama", block_shape({}));
   TransformSubject subject = subject_of(model, "F32");
