@@ -35,8 +35,10 @@ void add(Checkpoint& c, const std::string& name, std::vector<int64_t> shape) {
 TEST(ModelConfig, ReadsEveryFamily) {
   for (const Family* family : all_families()) {
     const std::string name(family->architecture);
-    const auto c = read_model_config(tiny_model(name, testing::tiny_shape(*family)));
+    const Checkpoint model = tiny_model(name, testing::tiny_shape(*family));
+    const auto c = read_model_config(model);
     ASSERT_TRUE(c.ok()) << c.error().message;
+    const auto has = [&](const char* tensor) { return model.find(tensor) != nullptr; };
     EXPECT_EQ(c->architecture, name);
     EXPECT_EQ(c->layers, 2);
     EXPECT_EQ(c->width, 12);
@@ -46,10 +48,10 @@ TEST(ModelConfig, ReadsEveryFamily) {
     EXPECT_EQ(c->rotary_dim, name == "gpt2" ? 0 : name == "deepseek2" ? 2 : 4);
     EXPECT_EQ(c->vocabulary, 11);
     const auto is_one_of = [&](std::set<std::string> names) { return names.contains(name); };
-    EXPECT_EQ(c->rope_interleaved, is_one_of({"llama", "granite", "glm4", "command-r", "deepseek2"})) << name;
-    EXPECT_EQ(c->qkv_bias, is_one_of({"qwen2", "qwen2moe", "gpt-oss", "starcoder2", "gpt2"})) << name;
-    EXPECT_EQ(c->qk_norm, is_one_of({"qwen3", "qwen3moe", "gemma3", "olmo2"})) << name;
-    EXPECT_EQ(c->post_norms, is_one_of({"gemma2", "gemma3", "olmo2", "glm4"})) << name;
+    EXPECT_EQ(c->rope_interleaved, family->rope_interleaved) << name;
+    EXPECT_EQ(c->qkv_bias, has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias")) << name;
+    EXPECT_EQ(c->qk_norm, has("blk.0.attn_q_norm.weight")) << name;
+    EXPECT_EQ(c->post_norms, has("blk.0.post_ffw_norm.weight")) << name;
     EXPECT_EQ(c->norm == NormKind::layer, is_one_of({"command-r", "falcon", "gpt2", "starcoder2"})) << name;
     EXPECT_EQ(c->parallel, is_one_of({"command-r", "falcon"})) << name;
     EXPECT_EQ(c->gated, !is_one_of({"falcon", "gpt2", "starcoder2"})) << name;
@@ -57,6 +59,22 @@ TEST(ModelConfig, ReadsEveryFamily) {
     EXPECT_EQ(c->experts.count, is_one_of({"qwen2moe", "qwen3moe", "gpt-oss", "deepseek2"}) ? 4 : 0) << name;
     EXPECT_EQ(c->rope_scaling, RopeScaling::none);
   }
+}
+
+TEST(ModelConfig, FamiliesAreWhatTheyWerePublishedAs) {
+  const auto config = [](const std::string& name) {
+    const auto c = read_model_config(tiny_model(name, testing::tiny_shape(*find_family(name))));
+    EXPECT_TRUE(c.ok()) << name;
+    return *c;
+  };
+  for (const char* name : {"llama", "granite", "glm4", "command-r", "deepseek2"})
+    EXPECT_TRUE(config(name).rope_interleaved) << name;
+  for (const char* name : {"qwen2", "qwen3", "gemma3", "olmo2", "phi3", "gpt-oss", "falcon", "starcoder2"})
+    EXPECT_FALSE(config(name).rope_interleaved) << name;
+  for (const char* name : {"qwen2", "qwen2moe", "gpt-oss", "starcoder2", "gpt2"})
+    EXPECT_TRUE(config(name).qkv_bias) << name;
+  for (const char* name : {"qwen3", "qwen3moe", "gemma3", "olmo2"}) EXPECT_TRUE(config(name).qk_norm) << name;
+  for (const char* name : {"gemma2", "gemma3", "olmo2", "glm4"}) EXPECT_TRUE(config(name).post_norms) << name;
 }
 
 TEST(ModelConfig, ReadsMixturesOfExperts) {
