@@ -184,7 +184,9 @@ Status calibrate_verb_body(const Options& options, Invocation& run) {
   const CalibrationStatistics& s = outcome.statistics;
   CARAT_DO(write_statistics(options.out, s,
                             options.format == "dat" ? StatisticsFormat::dat : StatisticsFormat::gguf));
-  if (!options.text.texts.empty()) ::unlink((options.out + ".checkpoint").c_str());
+  if (!options.text.texts.empty())
+    for (const char* left : {".checkpoint", ".checkpoint.new"})  // the latter by a kill while it was written
+      ::unlink((options.out + left).c_str());
 
   const std::vector<std::string> notes = coverage_notes(s);
   for (const std::string& note : notes) run.console.note(note);

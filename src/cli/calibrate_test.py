@@ -150,8 +150,10 @@ class Interrupted(Case):
         says = self.interrupted(["-o", out, *cut], there(out + ".checkpoint"))
         self.assertIn(f"{out}.checkpoint keeps the sums", says)
         self.assertIn("--resume", says)
-        d = self.document("calibrate", STORIES, "--text", TEXT, "-o", out, *cut, "--resume")
+        self.write("s.gguf.checkpoint.new", b"what a kill leaves that comes while a checkpoint is written")
+        d = self.document("calibrate", STORIES, "--text", TEXT, "-o", out, *cut, "--resume", "--threads", "1")
         self.assertGreater(d["resumed_chunks"], 0)
+        self.assertEqual(os.listdir(self.directory), ["s.gguf"])
         self.succeed("calibrate", STORIES, "--text", TEXT, "-o", whole, *cut)
         self.assertEqual(read(out), read(whole))
 

@@ -245,6 +245,24 @@ TEST(BlockWalker, what_is_interrupted_before_the_first_tensor_says_how_to_go_on)
   }
 }
 
+TEST(BlockWalker, parts_of_an_unfinished_run_are_in_the_way_before_anything_is_calibrated) {
+  Folder folder;
+  const CalibrationText with = text();
+  QuantizeOptions options = guided(with);
+  options.method = "awq+gptq";
+  options.split_bytes = 20'000;
+  std::ofstream(folder / "out-00001-of-00002.gguf.partial") << "begun";
+  std::ofstream(folder / "out-00001-of-00003.gguf.partial") << "begun";
+  std::ofstream(folder / "out-00001-of-00004.gguf.partial") << "begun";
+  std::ofstream(folder / "out-00001-of-00005.gguf.partial") << "begun";
+  Runner runner;
+  runner.on_update = [&](uint64_t) { ADD_FAILURE() << "text goes through the model"; };
+  const auto refused = quantize(runner.context(), model(), folder / "out.gguf", options);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("left from an unfinished run"), std::string::npos)
+      << refused.error().message;
+}
+
 TEST(BlockWalker, methods_and_text_must_fit) {
   const CalibrationText with = text();
   QuantizeOptions options = guided(with);

@@ -1,6 +1,8 @@
-// Promise: quantizing streams, so its memory does not grow with the model. 600 MB of weights, in --full only.
+// Promise: quantizing streams, so its memory does not grow with the model. With 600 MB of weights in --full
+// only.
 #include <cstdlib>
 
+#include "quantize/provenance.h"
 #include "quantize/testing.h"
 
 namespace carat {
@@ -29,6 +31,29 @@ class RepeatedRows final : public TensorData {
   uint64_t row_bytes_;
   std::vector<uint8_t> pattern_;
 };
+
+/// Zeros that say they are mapped, and count how many of their rows were given back.
+class CountedRows final : public TensorData {
+ public:
+  explicit CountedRows(size_t bytes) : bytes_(bytes) {}
+  Status read_bytes(int64_t, int64_t, uint8_t*) const override {
+    return error(Code::internal, "what is mapped was copied");
+  }
+  Bytes mapped() const override { return bytes_; }
+  void release(int64_t, int64_t count) const override { released += count; }
+  mutable int64_t released = 0;
+
+ private:
+  std::vector<uint8_t> bytes_;
+};
+
+TEST(Memory, TheWholeOfATensorThatIsSampledIsGivenBack) {
+  const auto rows = std::make_shared<CountedRows>(40 * 64);
+  Checkpoint c;
+  c.tensors.push_back({"blk.0.attn_q.weight", {40, 16}, &encoding_f32(), rows});
+  ASSERT_TRUE(source_fingerprint(c).ok());
+  EXPECT_EQ(rows->released, 40) << "the system maps more than what is read";
+}
 
 void write_large_model(const std::string& path) {
   constexpr int64_t kRows = 24'000, kColumns = 4096;

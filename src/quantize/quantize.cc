@@ -26,6 +26,22 @@ Error before_the_first_tensor(Error e, bool resume) {
   return e;
 }
 
+/// What may be in the way of the files, before there is anything to write into them.
+Status check_places(const Checkpoint& checkpoint, const std::string& out_path,
+                    const QuantizeOptions& options) {
+  CARAT_DO(check_output(checkpoint, out_path));
+  std::vector<std::string> files = {out_path};
+  if (options.split_bytes > 0) {
+    CARAT_TRY(const QuantizePlan plan, plan_quantize(checkpoint, options));
+    std::vector<PlannedTensor> planned;
+    for (const TensorPlan& t : plan.tensors) planned.push_back({t.name, t.shape, t.to});
+    CARAT_TRY(files, gguf_files(out_path, plan.metadata, planned, options.split_bytes));
+  }
+  for (const std::string& file : files)
+    CARAT_DO(check_gguf_place(file, {"", options.resume, options.discard_partial}));
+  return {};
+}
+
 }  // namespace
 
 uint64_t peak_rss_bytes() {
@@ -140,8 +156,7 @@ Result<QuantizeReport> run_work(const Context& context, const Checkpoint& checkp
 Result<QuantizeReport> quantize(const Context& context, const Checkpoint& checkpoint,
                                 const std::string& out_path, const QuantizeOptions& options) {
   const Stopwatch watch;
-  CARAT_DO(check_output(checkpoint, out_path));
-  CARAT_DO(check_gguf_place(out_path, {"", options.resume, options.discard_partial}));
+  CARAT_DO(check_places(checkpoint, out_path, options));
   auto prepared = prepare_quantize(context, checkpoint, options);
   if (!prepared) return before_the_first_tensor(std::move(prepared).error(), options.resume);
   CARAT_TRY(QuantizeReport report,

@@ -192,6 +192,25 @@ TEST(Calibrate, SameBitsForAnyThreadsAndResumed) {
   std::filesystem::remove(options.checkpoint_path);
 }
 
+/// Zeros that count how many of their rows were given back.
+class CountedRows final : public TensorData {
+ public:
+  Status read_bytes(int64_t, int64_t count, uint8_t* out) const override {
+    std::fill_n(out, count * 64, uint8_t{0});
+    return {};
+  }
+  void release(int64_t, int64_t count) const override { released += count; }
+  mutable int64_t released = 0;
+};
+
+TEST(Calibrate, TheWholeOfATensorThatIsSampledIsGivenBack) {
+  const auto rows = std::make_shared<CountedRows>();
+  Checkpoint c;
+  c.tensors.push_back({"blk.0.attn_q.weight", {40, 16}, &encoding_f32(), rows});
+  ASSERT_TRUE(stored_digest(c).ok());
+  EXPECT_EQ(rows->released, 40) << "the system maps more than the row that is read";
+}
+
 TEST(Calibrate, ValuesThatAreNotFiniteNameTheMatrixThatReadsThem) {
   Checkpoint checkpoint = testing::random_model({});
   for (Tensor& t : checkpoint.tensors) {
