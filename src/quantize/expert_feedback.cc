@@ -43,6 +43,18 @@ double noise_share(ThreadPool& pool, std::span<const float> hessian, int64_t col
   return chance < sum ? chance / sum : 1;
 }
 
+Result<FeedbackFactor> expert_factor(const Context& context, const KernelTable& kernels,
+                                     std::vector<float>& hessian, int64_t columns, int64_t tokens,
+                                     FeedbackOptions& options) {
+  if (tokens > 0) {
+    options.shrink = std::max(options.shrink, noise_share(context.pool, hessian, columns, tokens));
+  } else {
+    hessian.assign(static_cast<size_t>(columns * columns), 0.0f);
+    for (int64_t k = 0; k < columns; ++k) hessian[static_cast<size_t>(k * columns + k)] = 1;
+  }
+  return prepare_feedback(context, kernels, hessian, columns, options);
+}
+
 Status ExpertFeedback::enter(const Context& context, const Model& model, const LayerWeights& w, int64_t layer,
                              std::span<const float> x) {
   const ModelConfig& c = model.weights.config;
@@ -92,12 +104,9 @@ Result<const ExpertFeedback::Matrix*> ExpertFeedback::matrix(const Context& cont
   if (last_.tokens > 0) {
     CARAT_DO(measure(context, model, w, input, expert, columns));
     last_.diagonal = diagonal_of(hessian_, columns);
-    wanted.shrink = std::max(wanted.shrink, noise_share(context.pool, hessian_, columns, last_.tokens));
-  } else {
-    for (int64_t k = 0; k < columns; ++k) hessian_[static_cast<size_t>(k * columns + k)] = 1;
   }
+  CARAT_TRY(last_.factor, expert_factor(context, kernels_, hessian_, columns, last_.tokens, wanted));
   last_.shrink = wanted.shrink;
-  CARAT_TRY(last_.factor, prepare_feedback(context, kernels_, hessian_, columns, wanted));
   hessian_ = {};
   if (const uint64_t size = bytes_of(last_); shared && kept_size_ + size <= kept_bytes_) {
     kept_size_ += size;

@@ -38,6 +38,13 @@ inline constexpr uint64_t kKeptFactorBytes = uint64_t{1} << 30;
 /// triangles are there.
 double noise_share(ThreadPool& pool, std::span<const float> hessian, int64_t columns, int64_t tokens);
 
+/// The factor of one expert's Hessian, over `tokens` tokens: drawn to its diagonal by noise_share() where
+/// that is more than options.shrink, which becomes what was used; that of the unit matrix where there are no
+/// tokens. `hessian` [columns, columns], both triangles, is spent. Errors: as prepare_feedback().
+Result<FeedbackFactor> expert_factor(const Context& context, const KernelTable& kernels,
+                                     std::vector<float>& hessian, int64_t columns, int64_t tokens,
+                                     FeedbackOptions& options);
+
 class ExpertFeedback {
  public:
   ExpertFeedback(const KernelTable& kernels, const FeedbackOptions& options,

@@ -57,8 +57,7 @@ class StoredGuide final : public Guide {
     const HessianPlace& p = hessians_.places()[place];
     const int64_t n = p.columns;
     const auto tokens = static_cast<int64_t>(hessians_.tokens(place, matrix));
-    const bool seen = tokens > 0;
-    if (!seen && per_expert(p.input) && !allow_unseen_)
+    if (tokens == 0 && per_expert(p.input) && !allow_unseen_)
       return usage_error(
           "no token went to expert {}, so that nothing says what its columns have in common; calibrate on "
           "more text, or give leave to round such experts as without data (--allow-fallback)",
@@ -68,16 +67,9 @@ class StoredGuide final : public Guide {
     std::vector<float> square(static_cast<size_t>(n * n));
     for (int64_t i = 0, at = 0; i < n; ++i)
       for (int64_t j = 0; j <= i; ++j, ++at) square[j * n + i] = square[i * n + j] = triangle[at];
-    importance_ = diagonal_of(square, n);
-    if (per_expert(p.input)) {
-      if (seen) {
-        wanted.shrink = std::max(wanted.shrink, noise_share(context.pool, square, n, tokens));
-      } else {
-        for (int64_t i = 0; i < n; ++i) square[i * n + i] = 1;
-        importance_.clear();
-      }
-    }
-    CARAT_TRY(factor_, prepare_feedback(context, kernels_, square, n, wanted));
+    importance_ = tokens > 0 ? diagonal_of(square, n) : std::vector<float>();
+    CARAT_TRY(factor_, per_expert(p.input) ? expert_factor(context, kernels_, square, n, tokens, wanted)
+                                           : prepare_feedback(context, kernels_, square, n, wanted));
     shrink_ = wanted.shrink;
     place_ = place, matrix_ = matrix, block_ = wanted.block, leaf_ = wanted.leaf;
     known_ = true;
