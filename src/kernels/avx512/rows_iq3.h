@@ -39,58 +39,71 @@ struct Iq3Blocks {
   }
   static CARAT_ALWAYS_INLINE uint16_t d(const Block& b) { return b.d; }
 
-  /// Of eight bytes of an entry each, 2 of every vector pair: where its four signs begin, two bits earlier.
-  struct SignsOfPairs {  // bytes 2 j and 2 j + 1 both hold the signs of vectors 2 j and 2 j + 1
-    static constexpr int at(int b) { return (8 * (b % 8) + 4 * (b % 2) + 62) % 64; }
+  struct SevenBits {  // of two leaves: four times seven bits in the lower 28 of each dword
+    static constexpr int at(int b) { return 7 * (b % 4) + 32 * (b % 8 / 4); }
   };
-  struct SignsOfBytes {  // byte j holds the signs of vectors 2 j and 2 j + 1
+  struct SignsOfVectors {  // of four bytes with two vectors' signs each, where a vector's begin, two bits
+                           // earlier
     static constexpr int at(int b) { return (4 * (b % 8) + 62) % 64; }
   };
-  struct SevenBits {
-    static constexpr int at(int b) { return 7 * (b % 8 / 2); }
-  };
-
-  /// Signs of columns 0 .. 3 of each vector at bits 2 .. 5 of its byte, and scales per half leaf.
-  static CARAT_ALWAYS_INLINE void read(const Block& b, __m512i& signs, __m512i& scales) {
+  /// Qwords of two rows in turn: two leaves of the first and the same of the second in each 128 bits.
+  static CARAT_ALWAYS_INLINE __m512i interleaved(const void* first, const void* second) {
+    return _mm512_permutex2var_epi64(_mm512_castsi256_si512(load_256(first)),
+                                     _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11),
+                                     _mm512_castsi256_si512(load_256(second)));
+  }
+  /// A byte of signs for two vectors each, and scales of leaves, both in that order.
+  static CARAT_ALWAYS_INLINE void read(const Block& first, const Block& second, __m512i& signs,
+                                       __m512i& scales) {
     const __m512i one = _mm512_set1_epi32(1);
     if constexpr (std::is_same_v<E, IQ3_XXS>) {
-      const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-      const __m512i rest = _mm512_permutexvar_epi32(twice, _mm512_castsi256_si512(load_256(b.rest)));
+      const __m512i rest = interleaved(first.rest, second.rest);
       signs = all_signs(_mm512_multishift_epi64_epi8(constant_bytes<SevenBits>(), rest));
-      signs = _mm512_multishift_epi64_epi8(constant_bytes<SignsOfPairs>(), signs);
       scales = _mm512_or_si512(_mm512_srli_epi32(rest, 27), one);  // bit 27 is a sign, and 1 in any case
     } else {
-      signs = _mm512_multishift_epi64_epi8(constant_bytes<SignsOfBytes>(),
-                                           _mm512_cvtepu32_epi64(load_256(b.signs)));
-      const __m512i up = _mm512_setr_epi32(31, 31, 3, 3, 7, 7, 11, 11, 15, 15, 19, 19, 23, 23, 27, 27);
-      const __m512i all = _mm512_rorv_epi32(_mm512_set1_epi32(load_32(b.scales)), up);
+      signs = interleaved(first.signs, second.signs);
+      const __m512i x = _mm512_set1_epi32(load_32(first.scales)),
+                    y = _mm512_set1_epi32(load_32(second.scales));
+      const __m512i up = _mm512_setr_epi32(31, 3, 31, 3, 7, 11, 7, 11, 15, 19, 15, 19, 23, 27, 23, 27);
+      const __m512i all = _mm512_rorv_epi32(_mm512_mask_blend_epi32(0xcccc, x, y), up);
       scales = _mm512_ternarylogic_epi32(all, _mm512_set1_epi32(30), one, 0xea);
     }
   }
 
-  static CARAT_ALWAYS_INLINE __m512i sums(const Block& b, const Activations& a) {
+  /// The sums of half leaves. signs: of leaf i in the lower half of qword i.
+  static CARAT_ALWAYS_INLINE __m512i half_leaves(const Block& b, __m512i signs, const Activations& a) {
     static constexpr Iq3Tables<E> kTables;
-    __m512i signs, scales;
-    read(b, signs, scales);
+    const __m512i of_columns = _mm512_multishift_epi64_epi8(constant_bytes<SignsOfVectors>(), signs);
     const __m512i entries = _mm512_loadu_si512(b.qs);
     __mmask64 high[2][1] = {{_mm512_movepi8_mask(entries)}, {}};
-    if constexpr (kBits == 9) __builtin_memcpy(high[1], b.qh, 8);
+    if constexpr (E::kEntryBits == 9) __builtin_memcpy(high[1], b.qh, 8);
     __m512i even, odd;
     look_up<E::kEntries / 64, 1>(kTables.even, &entries, high, &even);
     look_up<E::kEntries / 64, 1>(kTables.odd, &entries, high, &odd);
-    even = _mm512_ternarylogic_epi32(even, signs, _mm512_set1_epi8(0x14), 0xd8);
-    odd = _mm512_ternarylogic_epi32(odd, signs, _mm512_set1_epi8(0x28), 0xd8);
+    even = _mm512_ternarylogic_epi32(even, of_columns, _mm512_set1_epi8(0x14), 0xd8);
+    odd = _mm512_ternarylogic_epi32(odd, of_columns, _mm512_set1_epi8(0x28), 0xd8);
     __m512i sum = a.start;
     sum = _mm512_dpbusd_epi32(sum, signed_codes<E, 2, 0, 1, 3>(even), a.x[0]);
     sum = _mm512_dpbusd_epi32(sum, signed_codes<E, 3, 0, 1, 2>(odd), a.x[1]);
     sum = _mm512_dpbusd_epi32(sum, signed_codes<E, 0, 1, 2, 3>(_mm512_srli_epi16(even, 4)), a.x[2]);
-    sum = _mm512_dpbusd_epi32(sum, signed_codes<E, 1, 0, 2, 3>(_mm512_srli_epi16(odd, 4)), a.x[3]);
-    return _mm512_mullo_epi32(sum, scales);
+    return _mm512_dpbusd_epi32(sum, signed_codes<E, 1, 0, 2, 3>(_mm512_srli_epi16(odd, 4)), a.x[3]);
+  }
+  /// Sums of neighbouring dwords: two of x and two of y in each 128 bits.
+  static CARAT_ALWAYS_INLINE __m512i sums_of_pairs(__m512i x, __m512i y) {
+    const __m512 a = _mm512_castsi512_ps(x), b = _mm512_castsi512_ps(y);
+    return _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88)),
+                            _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xdd)));
+  }
+  static CARAT_ALWAYS_INLINE __m512i leaves(const Block& first, const Block& second, const Activations& a) {
+    __m512i signs, scales;
+    read(first, second, signs, scales);
+    const __m512i x = half_leaves(first, _mm512_shuffle_epi32(signs, _MM_PERM_BBAA), a);
+    const __m512i y = half_leaves(second, _mm512_shuffle_epi32(signs, _MM_PERM_DDCC), a);
+    return _mm512_mullo_epi32(sums_of_pairs(x, y), scales);
   }
   static CARAT_ALWAYS_INLINE void totals(const Block* const* b, const Activations& a, int32_t* to) {
-    __m512i x[4];
-    unrolled<4>([&](auto r) CARAT_INLINE_LAMBDA { x[r] = sums(*b[r], a); });
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), sums_of_lanes(x));
+    const __m512i x = leaves(*b[0], *b[1], a), y = leaves(*b[2], *b[3], a);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), sum_of_parts(sums_of_pairs(x, y)));
   }
 };
 
