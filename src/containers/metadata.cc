@@ -52,6 +52,13 @@ Value Value::i32s(std::vector<int32_t> v) {
   return {ValueType::array, std::move(a)};
 }
 
+Value Value::u64s(std::vector<uint64_t> v) {
+  Array a;
+  a.element = ValueType::u64;
+  a.unsigneds = std::move(v);
+  return {ValueType::array, std::move(a)};
+}
+
 Value Value::f32s(std::vector<float> v) {
   Array a;
   a.element = ValueType::f32;

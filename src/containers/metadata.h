@@ -55,6 +55,7 @@ struct Value {
   static Value string(std::string v) { return {ValueType::string, std::move(v)}; }
   static Value strings(std::vector<std::string> v);
   static Value i32s(std::vector<int32_t> v);
+  static Value u64s(std::vector<uint64_t> v);
   static Value f32s(std::vector<float> v);
   bool operator==(const Value&) const = default;
 };

@@ -44,13 +44,6 @@ bool is_carried_sidecar(std::string_view name, std::string_view text) {
          parse_json(text).ok();
 }
 
-Value u64s(std::vector<uint64_t> v) {
-  Array a;
-  a.element = ValueType::u64;
-  a.unsigneds = std::move(v);
-  return {ValueType::array, std::move(a)};
-}
-
 template <class T>
 bool parse_number(std::string_view text, T& out, int base) {
   const auto [stop, failure] = std::from_chars(text.data(), text.data() + text.size(), out, base);
@@ -239,7 +232,7 @@ void set_evidence(Metadata& metadata, const std::string& digest, const std::vect
   }
   metadata.set(kDigestKey, Value::string(digest));
   metadata.set(kRelativeErrorKey, Value::f32s(std::move(errors)));
-  metadata.set(kTensorDigestKey, u64s(std::move(digests)));
+  metadata.set(kTensorDigestKey, Value::u64s(std::move(digests)));
 }
 
 Result<std::string> source_fingerprint(const Checkpoint& checkpoint) {

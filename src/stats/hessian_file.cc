@@ -16,13 +16,6 @@ constexpr int64_t kMostTokens = int64_t{1} << 50;  // many can be added up
 
 std::string tensor_name(const HessianPlace& place) { return place.readers.front() + ".hessian"; }
 
-Value u64s(std::vector<uint64_t> values) {
-  Array array;
-  array.element = ValueType::u64;
-  array.unsigneds = std::move(values);
-  return {ValueType::array, std::move(array)};
-}
-
 /// One number for each matrix of each place, one after the other.
 std::vector<uint64_t> flat(const std::vector<std::vector<uint64_t>>& tokens) {
   std::vector<uint64_t> out;
@@ -143,7 +136,7 @@ Result<std::unique_ptr<HessianWriter>> HessianWriter::create(const std::string& 
     plan.push_back({tensor_name(place), {place.matrices, place.triangle()}, &encoding_f32()});
     none.emplace_back(static_cast<size_t>(place.matrices));
   }
-  out->metadata_.set(std::string(kTokensKey), u64s(flat(none)));
+  out->metadata_.set(std::string(kTokensKey), Value::u64s(flat(none)));
   GgufWriteOptions write;
   write.fingerprint = fingerprint(all, options);
   write.resume = options.resume;
@@ -190,7 +183,7 @@ Status HessianWriter::finish(const std::vector<std::vector<uint64_t>>& tokens) {
       for (const HessianFile& file : others_) all[p][m] += file.tokens(p, static_cast<int64_t>(m));
     }
   }
-  metadata_.set(std::string(kTokensKey), u64s(flat(all)));
+  metadata_.set(std::string(kTokensKey), Value::u64s(flat(all)));
   return writer_->finish(&metadata_);
 }
 
