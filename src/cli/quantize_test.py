@@ -248,6 +248,16 @@ class Quantize(Case):
         self.assertFalse(os.path.exists(self.path("o.gguf")))
         self.assertEqual(carat("verify", model).returncode, 65)
 
+    def test_verify_says_what_cannot_be_run(self):
+        model = self.write("part.gguf", gguf([("blk.0.ffn_up.weight", 64, 1, F32, weights(64).tobytes())]))
+        told = self.succeed("verify", model).stdout
+        self.assertIn("carat cannot run it", told)
+        self.assertIn("runs        no: ", told)
+        document = self.document("verify", model)
+        self.assertEqual((document["ok"], document["runs"]), (True, False))
+        self.assertTrue(document["cannot_run"])
+        self.assertEqual(self.document("verify", STORIES)["cannot_run"], None)
+
 
 class Interrupted(Case):
     """A model large enough that a signal arrives in the middle."""

@@ -17,19 +17,23 @@ json::object report_json(const VerifyReport& r, const std::string& path) {
           {"tensors", r.tensors},
           {"digests_checked", r.digests_checked},
           {"values_checked", r.values_checked},
-          {"provenance", r.has_provenance}};
+          {"provenance", r.has_provenance},
+          {"runs", r.cannot_run.empty()},
+          {"cannot_run", r.cannot_run.empty() ? json::value(nullptr) : json::value(r.cannot_run)}};
 }
 
 std::string report_text(const VerifyReport& r, const std::string& path) {
-  std::string out = fmt::format("{}: good {}, {} tensors, {}\n", printable(path),
+  const bool runs = r.cannot_run.empty();
+  std::string out = fmt::format("{}: {} {}, {} tensors, {}{}\n", printable(path), runs ? "good" : "unbroken",
                                 r.container == "gguf" ? "GGUF file" : "Hugging Face directory", r.tensors,
-                                human_bytes(r.file_bytes));
+                                human_bytes(r.file_bytes), runs ? "" : ", but carat cannot run it");
   out += r.digests_checked > 0 ? fmt::format("  digests     {} of {} tensors are as they were written\n",
                                              r.digests_checked, r.tensors)
                                : std::string("  digests     none recorded\n");
   out += fmt::format("  values      all finite in {} of {} tensors", r.values_checked, r.tensors);
   out += r.values_checked < r.tensors ? " (the others have encodings carat does not decode)\n" : "\n";
   out += fmt::format("  provenance  {}\n", r.has_provenance ? "recorded" : "none recorded");
+  out += fmt::format("  runs        {}\n", runs ? "carat can run it" : "no: " + printable(r.cannot_run));
   return out;
 }
 
@@ -56,7 +60,9 @@ VerbBody prepare(CLI::App& app) {
 
 const Verb verify_verb = {
     "verify", "Check a model: structure, digests, finite values, provenance",
-    "Reads every byte once. Exit code 65 means that something is wrong with the model.\n\n"
+    "Reads every byte once. Exit code 65 means that something is wrong with the model. A model that\n"
+    "carat cannot run (another architecture, tensors or a tokenizer missing) is said to be one, with\n"
+    "the reason; its file may be as it was written all the same, which is exit code 0.\n\n"
     "Examples:\n"
     "  carat verify model.gguf\n"
     "  carat verify model.gguf --json",

@@ -268,14 +268,19 @@ void set_matrix(LayerWeights& layer, Role role, const Matrix& matrix) {
   }
 }
 
-Result<Weights> load_outer_weights(const Context& context, const Checkpoint& checkpoint) {
-  Weights w;
-  CARAT_TRY(w.config, read_model_config(checkpoint));
-  const ModelConfig& c = w.config;
+Result<ModelConfig> read_runnable_config(const Checkpoint& checkpoint) {
+  CARAT_TRY(ModelConfig c, read_model_config(checkpoint));
   if (c.value_dim != c.head_dim) {
     return bad_data("{}: carat cannot run value heads of {} beside key heads of {}", checkpoint.source,
                     c.value_dim, c.head_dim);
   }
+  return c;
+}
+
+Result<Weights> load_outer_weights(const Context& context, const Checkpoint& checkpoint) {
+  Weights w;
+  CARAT_TRY(w.config, read_runnable_config(checkpoint));
+  const ModelConfig& c = w.config;
   Loader load(context, checkpoint, *find_family(c.architecture), w.storage);
   CARAT_TRY(w.embedding, load.matrix(Role::token_embedding));
   if (load.has(Role::position_embedding)) {

@@ -101,6 +101,9 @@ struct Weights {
   WeightStorage storage;
 };
 
+/// What read_model_config() says, of a checkpoint that load_weights() does not refuse unread.
+Result<ModelConfig> read_runnable_config(const Checkpoint& checkpoint);
+
 /// Errors: those of read_model_config (which refuses a checkpoint whose tensors do not fit, or that has
 /// others in the path from tokens to logits); value heads of another size than key heads; reading;
 /// interruption.

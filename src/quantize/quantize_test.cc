@@ -148,6 +148,32 @@ TEST(Quantize, VerifyFindsWhatWasChanged) {
   EXPECT_NE(bad->problems[0].find("output.weight"), std::string::npos);
 }
 
+TEST(Quantize, VerifySaysWhatCannotBeRun) {
+  Runner runner;
+  const auto why = [&](const std::function<void(Checkpoint&)>& change) {
+    Checkpoint c = *read_gguf(CARAT_SOURCE_DIR "/golden/stories260K.gguf");
+    change(c);
+    EXPECT_TRUE(c.reindex().ok());
+    const auto report = verify(runner.context(), c);
+    EXPECT_TRUE(report.ok() && report->ok());
+    return report->cannot_run;
+  };
+  EXPECT_EQ(why([](Checkpoint&) {}), "");
+  EXPECT_NE(why([](Checkpoint& c) {
+              c.metadata.set("general.architecture", Value::string("rwkv9"));
+            }).find("architecture rwkv9 is not supported"),
+            std::string::npos);
+  EXPECT_NE(why([](Checkpoint& c) {
+              std::erase_if(c.tensors, [](const Tensor& t) { return t.name == "blk.1.attn_k.weight"; });
+            }).find("blk.1.attn_k.weight is missing"),
+            std::string::npos);
+  EXPECT_NE(why([](Checkpoint& c) { c.metadata.erase("tokenizer.ggml.model"); }).find("no tokenizer"),
+            std::string::npos);
+  EXPECT_NE(
+      why([](Checkpoint& c) { c.metadata.set("tokenizer.ggml.model", Value::string("none")); }).find("none"),
+      std::string::npos);
+}
+
 TEST(Quantize, VerifyFindsNaN) {
   Folder folder;
   Runner runner;

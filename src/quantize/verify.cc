@@ -5,7 +5,9 @@
 #include <cmath>
 
 #include "base/digest.h"
+#include "model/weights.h"
 #include "quantize/provenance.h"
+#include "text/tokenizer.h"
 
 namespace carat {
 namespace {
@@ -101,6 +103,16 @@ bool check_provenance(const Checkpoint& checkpoint, std::vector<std::string>& pr
   return true;
 }
 
+/// Empty where it can be run.
+std::string why_it_cannot_run(const Checkpoint& checkpoint) {
+  const auto config = read_runnable_config(checkpoint);
+  if (!config) return config.error().message;
+  if (!checkpoint.metadata.has("tokenizer.ggml.model"))
+    return "there is no tokenizer, so that it can take no text";
+  const auto tokenizer = Tokenizer::from_metadata(checkpoint.metadata);
+  return tokenizer ? "" : tokenizer.error().message;
+}
+
 }  // namespace
 
 Result<VerifyReport> verify(const Context& context, const Checkpoint& checkpoint) {
@@ -108,6 +120,7 @@ Result<VerifyReport> verify(const Context& context, const Checkpoint& checkpoint
   report.container = checkpoint.container;
   report.file_bytes = checkpoint.file_bytes;
   report.tensors = checkpoint.tensors.size();
+  report.cannot_run = why_it_cannot_run(checkpoint);
   report.has_provenance = check_provenance(checkpoint, report.problems);
   const Array* digests = nullptr;
   if (auto found = recorded(checkpoint.metadata, kTensorDigestKey, ValueType::u64, report.tensors);

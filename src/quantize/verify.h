@@ -1,4 +1,5 @@
-// Is this file what its writer made? Structure, digests of every tensor, finite values, provenance.
+// Is this file what its writer made? Structure, digests of every tensor, finite values, provenance. And can
+// carat run it?
 #pragma once
 
 #include <string>
@@ -16,7 +17,8 @@ struct VerifyReport {
   size_t digests_checked = 0;  ///< tensors whose bytes were compared with a recorded digest
   size_t values_checked =
       0;  ///< tensors whose every value was decoded; the rest have encodings carat only carries
-  bool has_provenance = false;        ///< carat.version and source digest are recorded
+  bool has_provenance = false;  ///< carat.version and source digest are recorded
+  std::string cannot_run;       ///< why carat cannot run the model, which need not be wrong; empty: it can
   std::vector<std::string> problems;  ///< one sentence each; empty = all is well
   bool ok() const { return problems.empty(); }
 };
