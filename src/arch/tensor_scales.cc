@@ -68,7 +68,7 @@ bool may_have_scale(const TensorRule& rule) {
 const Tensor* find_scale(const Checkpoint& checkpoint, const Tensor& weight) {
   const std::string name = scale_name(weight.name);
   const Tensor* scale = name.empty() || weight.shape.size() < 2 ? nullptr : checkpoint.find(name);
-  if (!scale || !scale->encoding->is_float || scale->rows() != 1) return nullptr;
+  if (!scale || !scale->encoding->is_float || scale->rows() != 1 || scale->columns() < 1) return nullptr;
   return scale->columns() == 1 || scale->columns() == matrices_of(weight) ? scale : nullptr;
 }
 
