@@ -62,7 +62,9 @@ Status check_places(const Checkpoint& checkpoint, const BudgetArguments& argumen
 /// How to go on after an interruption or a full disk.
 Error said_what_is_kept(Error e, const std::string& sensitivities) {
   if (e.code != Code::interrupted && e.code != Code::io) return e;
-  if (file_exists(sensitivities))
+  if (e.message.find("with --resume goes on") != std::string::npos)  // with the file that was being written
+    e.message += fmt::format(", and from what was measured of single tensors in {}", sensitivities);
+  else if (file_exists(sensitivities))
     e.message += fmt::format(
         "; what was measured of single tensors is in {}, and the same command with --resume goes on from "
         "there (files that were tried already are made again)",

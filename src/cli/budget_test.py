@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """quantize with a budget in place of a recipe, as users meet it."""
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -158,6 +159,19 @@ class Budget(Case):
             self.assertEqual(read(out + ".recipe.toml"), read(whole + ".recipe.toml"))
             os.remove(out)
             self.assertEqual([n for n in os.listdir(self.directory) if "candidate" in n or "best" in n], [])
+
+    def test_a_full_disk(self):
+        out = self.path("o.gguf")
+        arguments = ("quantize", self.model, out, "--size", "2MB", "--text", TEXT, "--ctx", "128", "--chunks", "16",
+                     "--method", "nearest")
+        done = carat(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)))
+        self.assertEqual(done.returncode, 74, done.stderr)
+        self.assertIn(f"measured of single tensors is in {out}.sensitivities", done.stderr)
+        self.assertEqual(done.stderr.count("--resume"), 1, done.stderr)
+        d = self.document(*arguments, "--resume")
+        self.assertEqual(d["budget"]["measured_tensors"], 0)
+        self.assertEqual(sorted(os.listdir(self.directory)),
+                         ["model.gguf", "o.gguf", "o.gguf.recipe.toml", "o.gguf.sensitivities"])
 
     def test_another_budget_does_not_take_over_the_file_of_the_first(self):
         out, whole = self.path("o.gguf"), self.path("whole.gguf")
