@@ -253,7 +253,7 @@ struct LoadedVectors {
   static constexpr int kZero = kShift ? -E::level(0) : 0;
 
   struct Activations {
-    const int8_t* a;
+    __m256i x[8];     ///< columns 16 g .. 16 g + 15, then those 128 further
     __m256i zero[2];  ///< of shifted levels: dwords of leaves, what the zero of their codes adds, negative
     __m256i sums[2];  ///< dwords of leaves (IQ1_S) or words of entries (IQ1_M): what one unit of shift adds
   };
@@ -270,7 +270,9 @@ struct LoadedVectors {
     return _mm256_sub_epi16(_mm256_permutevar8x32_epi32(words, in_order), _mm256_set1_epi16(8 * 128));
   }
   static CARAT_ALWAYS_INLINE void prepare(const RoundedActivations& a, int64_t block, Activations& to) {
-    to.a = a.codes + 256 * block;
+    const int8_t* codes = a.codes + 256 * block;
+    for (int g = 0; g < 8; ++g)
+      to.x[g] = _mm256_setr_m128i(load_128(codes + 16 * g), load_128(codes + 128 + 16 * g));
     if constexpr (kShift) {
       const int32_t* sums = (E::kLeafShift ? a.sums32 : a.sums16) + E::kLeaves * block;
       for (int i = 0; i < E::kLeaves / 8; ++i) {
@@ -279,7 +281,7 @@ struct LoadedVectors {
         if constexpr (E::kLeafShift) to.sums[i] = sum;
       }
       if constexpr (!E::kLeafShift)
-        for (int i = 0; i < 2; ++i) to.sums[i] = sums_of_eight(to.a + 128 * i);
+        for (int i = 0; i < 2; ++i) to.sums[i] = sums_of_eight(codes + 128 * i);
     }
   }
   static CARAT_ALWAYS_INLINE uint16_t d(const Block& b) { return block_d<E>(b); }
@@ -333,31 +335,29 @@ struct LoadedVectors {
   /// Eight integers that add up to the total of a block. A pair of columns gives at most 2 * 62 * 127.
   static CARAT_ALWAYS_INLINE __m256i sums(const Block& b, const Activations& a) {
     const Parts<E> parts{b};
-    alignas(32) uint32_t scales[8], signs[8];
-    const __m256i scale_words = parts.scales();
-    _mm256_store_si256(reinterpret_cast<__m256i*>(scales), scale_words);
+    const __m256i scales = parts.scales();
+    [[maybe_unused]] __m256i signs = _mm256_setzero_si256();
     __m256i sum = _mm256_setzero_si256();
     if constexpr (kShift)
-      sum = start(parts, scale_words, a);
+      sum = start(parts, scales, a);
     else
-      _mm256_store_si256(reinterpret_cast<__m256i*>(signs), parts.signs());
-    [[maybe_unused]] const __m256i spread_words = _mm256_setr_epi8(
-        0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3);
-    [[maybe_unused]] const __m256i spread_bytes = _mm256_setr_epi8(
-        0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+      signs = parts.signs();
     [[maybe_unused]] const __m256i bits = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+    // Columns 16 g .. 16 g + 15 and 128 behind them: what belongs to them lies in the same half of scales and
+    // signs.
     unrolled<8>([&](auto g) CARAT_INLINE_LAMBDA {
-      __m256i x = load_256_of(a.a + 32 * g);
+      __m256i x = a.x[g];
       if constexpr (!kShift) {
+        constexpr auto kBytes = static_cast<long long>(0x0202020202020202 * g);
+        constexpr auto kNext = static_cast<long long>(kBytes + 0x0101010101010101);
         const __m256i of_columns =
-            _mm256_shuffle_epi8(_mm256_set1_epi32(static_cast<int>(signs[g])), spread_bytes);
+            _mm256_shuffle_epi8(signs, _mm256_setr_epi64x(kBytes, kNext, kBytes, kNext));
         // 127 and more than that, which is negative, beside 127.
         const __m256i sign = _mm256_add_epi8(_mm256_and_si256(of_columns, bits), _mm256_set1_epi8(127));
         x = _mm256_sign_epi8(x, sign);
       }
-      __m256i scale = _mm256_set1_epi32(static_cast<int>(scales[g]));
-      if constexpr (E::kLeaf == 16) scale = _mm256_shuffle_epi8(scale, spread_words);
-      const __m256i y = _mm256_setr_m128i(codes<2 * g>(parts), codes<2 * g + 1>(parts));
+      const __m256i scale = _mm256_shuffle_epi8(scales, _mm256_set1_epi16(0x0202 * g + 0x0100));
+      const __m256i y = _mm256_setr_m128i(codes<g>(parts), codes<g + 8>(parts));
       sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(y, x), scale));
     });
     return sum;
