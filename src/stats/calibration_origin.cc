@@ -3,14 +3,20 @@
 #include <algorithm>
 #include <map>
 
+#include "arch/tensor_scales.h"
 #include "base/digest.h"
 
 namespace carat {
 
 Result<std::string> model_identity(const Checkpoint& checkpoint) {
   std::map<std::string, const Tensor*> tensors;  // by name: a file's order says nothing
-  for (const Tensor& t : checkpoint.tensors)
+  std::string weight;
+  for (const Tensor& t : checkpoint.tensors) {
+    // Factors belong to how a matrix is stored: another encoding has them multiplied in.
+    if (is_scale_name(t.name, weight))
+      if (const Tensor* of = checkpoint.find(weight); of && of->shape.size() > 1) continue;
     if (t.name.starts_with("blk.") || t.name == "output_norm.weight") tensors[t.name] = &t;
+  }
   Sha256 digest;
   CARAT_TRY(const std::string architecture, checkpoint.metadata.string_or("general.architecture", ""));
   digest.update(architecture);

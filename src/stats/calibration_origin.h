@@ -28,7 +28,7 @@ struct CalibrationOrigin {
 };
 
 /// A digest of what stays the same when a model's matrices are rounded: the architecture, the names and
-/// shapes of its layers' tensors, and the values of its norms and biases. Reads those.
+/// shapes of its layers' tensors (factors of matrices aside), the values of norms and biases. Reads those.
 Result<std::string> model_identity(const Checkpoint& checkpoint);
 
 /// A digest of how the tensors are stored, by their encodings and first rows: what model_identity() passes

@@ -254,6 +254,18 @@ TEST(Statistics, AnIdentityKnowsAModelWhateverItsMatricesAreStoredAs) {
   Checkpoint reordered = testing::random_model(m);
   std::reverse(reordered.tensors.begin(), reordered.tensors.end());
   EXPECT_EQ(identity(reordered), as_floats);
+  // Factors of matrices say how those are stored; one of a norm's name is none.
+  Checkpoint scaled = testing::random_model(m);
+  const Tensor factor = *scaled.find("blk.0.attn_norm.weight");
+  for (const char* name : {"blk.0.attn_q.scale", "blk.0.attn_q.input_scale"}) {
+    scaled.tensors.push_back(factor);
+    scaled.tensors.back().name = name;
+  }
+  ASSERT_TRUE(scaled.reindex().ok());
+  EXPECT_EQ(identity(scaled), as_floats);
+  scaled.tensors.back().name = "blk.0.attn_norm.scale";
+  ASSERT_TRUE(scaled.reindex().ok());
+  EXPECT_NE(identity(scaled), as_floats);
   m.seed = 2;  // other weights of the same shapes
   EXPECT_NE(identity(testing::random_model(m)), as_floats);
 }
