@@ -112,19 +112,20 @@ const Tensor* find_in_hf(const Checkpoint& source, const TensorRule& rule, int64
 
 /// Whether lm_head is left to the embedding. config.json decides; where it says nothing, the file does.
 Result<bool> is_tied(const HfConfig& config, const Checkpoint& source, std::vector<std::string>& left_out) {
-  const Tensor* head = source.find("lm_head.weight");
-  const Tensor* embedding = find_in_hf(source, *config.family->rule(Role::token_embedding), 0);
-  const bool tied = config.tied.value_or(head == nullptr);
+  std::unordered_set<std::string_view> seen;  // they count as used where they are taken
+  CARAT_TRY(const std::optional<HfWeights> head, find_weights(source, "lm_head.weight", seen));
+  const bool tied = config.tied.value_or(!head);
   if (!tied && !head)
     return bad_data("config.json says tie_word_embeddings false, but there is no tensor lm_head.weight");
+  const Tensor* embedding = find_in_hf(source, *config.family->rule(Role::token_embedding), 0);
   if (tied && head && embedding) {
-    CARAT_TRY(const bool same, same_content(*head, *embedding));
+    CARAT_TRY(const bool same, same_content(head->tensor, *embedding));
     if (!same)
       return bad_data(
-          "config.json says tie_word_embeddings, but lm_head.weight differs from {}; set it to false to use "
-          "lm_head, or remove that tensor",
-          embedding->name);
-    left_out.push_back(fmt::format("lm_head.weight (the same as {})", embedding->name));
+          "config.json says tie_word_embeddings, but {} differs from {}; set it to false to use lm_head, or "
+          "remove that tensor",
+          head->tensor.name, embedding->name);
+    left_out.push_back(fmt::format("{} (the same as {})", head->tensor.name, embedding->name));
   }
   return tied;
 }

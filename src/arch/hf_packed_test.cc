@@ -6,6 +6,7 @@
 #include "arch/hf_forms.h"
 #include "arch/hf_import.h"
 #include "arch/tensor_views.h"
+#include "arch/tiny_model.h"
 #include "encodings/all.h"
 
 namespace carat {
@@ -201,6 +202,57 @@ TEST(HfPacked, WhatDoesNotFitIsRefusedByName) {
                                 floats("w_scale_inv", {1, 1}, {1})}))
                 .find("each tile"),
             std::string::npos);
+}
+
+// Where config.json does not say whether embeddings are tied, a head does, in whatever form it is stored.
+TEST(HfPacked, AHeadInAnyFormUnties) {
+  const testing::TinyShape shape{.layers = 1, .width = 64};
+  const Checkpoint tiny = testing::tiny_model("llama", shape);
+  const auto config = [](std::string_view ties) {
+    return read_hf_config(
+        R"({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64,
+            "intermediate_size": 20, "num_hidden_layers": 1, "num_attention_heads": 6,
+            "num_key_value_heads": 3, "head_dim": 4, "vocab_size": 11, "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 64, "rope_theta": 10000)" +
+        std::string(ties) + "}");
+  };
+  const auto silent = config(""), ties = config(R"(, "tie_word_embeddings": true)");
+  ASSERT_TRUE(silent.ok() && ties.ok());
+  Checkpoint bare;  // without a head
+  for (const TensorRule& rule : silent->family->tensors)
+    if (const Tensor* t = tiny.find(rule.gguf_name(0)); t && rule.role != Role::output) {
+      bare.tensors.push_back(*t);
+      bare.tensors.back().name = rule.hf_name(0);
+    }
+  const auto with = [&](std::vector<Tensor> head) {
+    std::vector<Tensor> all = bare.tensors;
+    all.insert(all.end(), head.begin(), head.end());
+    return checkpoint(std::move(all));
+  };
+  const std::vector<uint8_t> codes(11 * 32, 0x21), scales(11 * 4, 0x38), exponents(11 * 2, 127);
+  const Checkpoint compressed = with({bytes("lm_head.weight_packed", {11, 32}, "U8", codes),
+                                      bytes("lm_head.weight_scale", {11, 4}, "F8_E4M3", scales),
+                                      floats("lm_head.weight_global_scale", {1}, {4})});
+  const Checkpoint blocks = with({bytes("lm_head.weight_blocks", {11, 2, 16}, "U8", codes),
+                                  bytes("lm_head.weight_scales", {11, 2}, "U8", exponents)});
+  for (const Checkpoint* c : {&compressed, &blocks}) {
+    Checkpoint out;
+    std::vector<std::string> left_out;
+    const auto mapped = map_tensors(*silent, *c, out.tensors, left_out);
+    ASSERT_TRUE(mapped.ok()) << mapped.error().message;
+    EXPECT_TRUE(left_out.empty());
+    ASSERT_TRUE(out.reindex().ok());
+    ASSERT_NE(out.find("output.weight"), nullptr);
+    EXPECT_EQ(out.find("output.weight")->encoding, find_encoding(c == &compressed ? "NVFP4" : "MXFP4"));
+    EXPECT_EQ(out.find("output.scale") != nullptr, c == &compressed);
+    const auto differs = map_tensors(*ties, *c, out.tensors, left_out);
+    ASSERT_FALSE(differs.ok());
+    EXPECT_NE(differs.error().message.find("differs from"), std::string::npos) << differs.error().message;
+  }
+  std::vector<Tensor> out;
+  std::vector<std::string> left_out;
+  ASSERT_TRUE(map_tensors(*silent, with({}), out, left_out).ok());
+  for (const Tensor& t : out) EXPECT_NE(t.name, "output.weight");
 }
 
 }  // namespace
