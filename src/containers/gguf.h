@@ -18,8 +18,8 @@ struct GgufWriteOptions {
   /// Names everything that decides the bytes (source digest, options, encoder revision): a partial file whose
   /// journal carries another fingerprint is not resumed but refused with a sentence saying so.
   std::string fingerprint;
-  bool resume = false;  ///< false: an existing partial file is an error unless `discard_partial`
-  bool discard_partial = false;
+  bool resume = false;           ///< false: an existing partial file is an error unless `discard_partial`
+  bool discard_partial = false;  ///< throws it away; with `resume`, only if it carries another fingerprint
   /// Several files of at most so many bytes (more where one tensor is larger), 0: one file. Parts of
   /// PATH.gguf are PATH-00001-of-0000N.gguf; a model that fits one file is written as PATH itself.
   uint64_t split_bytes = 0;

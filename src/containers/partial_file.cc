@@ -186,6 +186,7 @@ Status PartialFile::recover(const Plan& plan) {
   const auto first = take_line(rest);
   if (!first) return {};
   if (*first != "carat journal 1 " + plan.identity) {
+    if (plan.discard) return {};
     return usage_error(
         "{} was begun from another input, with other options or by another version: finish it with "
         "those, or throw it away (--force)",

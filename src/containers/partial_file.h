@@ -38,7 +38,7 @@ class PartialFile {
     std::vector<uint64_t> ends;  ///< end of each piece, ascending
     uint64_t total = 0;          ///< size of the whole file
     bool resume = false;
-    bool discard = false;
+    bool discard = false;            ///< what is there; with `resume`, only if it is of another identity
     uint64_t sync_bytes = 64 << 20;  ///< syncs when that many have come since the last one
   };
   /// The usage errors that open() would give for the place alone: for whoever has long work to do before.

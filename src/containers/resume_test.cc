@@ -189,6 +189,23 @@ TEST_F(Partial, of_another_job_is_refused_and_left_alone) {
   EXPECT_EQ(resumed_at(), 11u);
 }
 
+TEST_F(Partial, of_another_job_and_only_such_a_one_is_discarded_with_leave_for_both) {
+  GgufWriteOptions both = resuming();
+  both.discard_partial = true;
+  {
+    const auto own = create_gguf(path, metadata(false), plan(), both);
+    ASSERT_TRUE(own.ok()) << own.error().message;
+    EXPECT_EQ((*own)->completed(), 11u);
+  }
+  both.fingerprint = "another job";
+  {
+    const auto other = create_gguf(path, metadata(false), plan(), both);
+    ASSERT_TRUE(other.ok()) << other.error().message;
+    EXPECT_EQ((*other)->completed(), 0u);
+  }
+  EXPECT_EQ(create_gguf(path, metadata(false), plan(), resuming()).error().code, Code::usage);
+}
+
 TEST_F(Partial, that_another_process_writes_is_refused) {
   auto writer = create_gguf(path, metadata(false), plan(), resuming());
   ASSERT_TRUE(writer.ok());

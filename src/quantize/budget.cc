@@ -227,14 +227,9 @@ class Search {
   Status make_and_measure(const BudgetChoice& choice, const std::string& candidate, const std::string& best) {
     QuantizeOptions o = options_;
     o.recipe = choice.found.recipe;
-    o.discard_partial = !o.resume;
+    // What is there of a search for another budget is of no use to this one.
+    o.discard_partial = true;
     auto report = quantize(context_, checkpoint_, candidate, o);
-    if (!report && o.resume && report.error().code == Code::usage) {
-      // What is there is of a search for another budget, and of no use to this one.
-      o.resume = false;
-      o.discard_partial = true;
-      report = quantize(context_, checkpoint_, candidate, o);
-    }
     if (!report) {
       if (report.error().code == Code::interrupted) return error(Code::interrupted, "interrupted");
       return std::move(report).error();

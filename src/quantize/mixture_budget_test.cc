@@ -1,6 +1,7 @@
 // Budgets for mixtures of experts and for latent attention: a stacked tensor is one tensor, and what is
 // predicted of it was measured.
 #include <algorithm>
+#include <map>
 
 #include "quantize/budget.h"
 #include "quantize/engine_testing.h"
@@ -140,6 +141,30 @@ TEST(MixtureBudget, IsKeptToTheByteForAnyNumberOfThreads) {
       std::filesystem::remove(out + ".s");
     }
   }
+}
+
+/// How often a stage was begun.
+struct Stages : Runner {
+  void begin(std::string_view stage, std::string_view, uint64_t) override { ++begun[std::string(stage)]; }
+  std::map<std::string, int> begun;
+};
+
+TEST(MixtureBudget, WhatCannotBeMadeIsTriedOnceAlsoByAResume) {
+  Folder folder;
+  Stages runner;
+  Checkpoint source = with_an_idle_expert();
+  for (const Tensor& t : source.tensors) source.file_bytes += t.bytes();
+  const CalibrationText with = text(24);
+  QuantizeOptions options;
+  options.method = "gptq";
+  options.resume = true;
+  const auto made = quantize_to_budget(runner.context(), source, folder / "o.gguf", options,
+                                       {{BudgetGoal::Kind::bits_per_weight, 0, 6}, &with, folder / "s"});
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().code, Code::usage);
+  EXPECT_NE(made.error().message.find("calibration tokens goes to expert"), std::string::npos)
+      << made.error().message;
+  EXPECT_EQ(runner.begun["quantize"], 1);
 }
 
 TEST(MixtureBudget, TheSmallestFileOfADivergence) {

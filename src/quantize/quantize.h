@@ -39,7 +39,7 @@ struct QuantizeOptions {
   bool allow_fallback = false;       ///< encodings of smaller blocks where the recipe's do not fit a shape
   bool allow_requantize = false;     ///< sources that are quantized already lose more than their own error
   bool resume = false;               ///< continue the partial file of an interrupted run
-  bool discard_partial = false;      ///< or throw it away
+  bool discard_partial = false;      ///< or throw it away; with `resume`, only if it is of other work
   uint64_t split_bytes = 0;          ///< several files of at most so many bytes (gguf.h); 0: one
   uint64_t slab_weights = 4u << 20;  ///< weights in flight per step; decides memory and nothing else
 };
