@@ -85,6 +85,10 @@ class Budget(Case):
         self.refuse(64, "quantize", STORIES, self.path("m.gguf"), "--size", "600kB", *text, says="m.gguf.best")
         self.assertEqual(read(mine), b"mine")
         os.remove(mine)
+        mine = self.write("m.gguf.lock", b"mine")
+        self.refuse(64, "quantize", STORIES, self.path("m.gguf"), "--size", "600kB", *text, says="m.gguf.lock")
+        self.assertEqual(read(mine), b"mine")
+        os.remove(mine)
         out = self.path("m.gguf")
         for recipe, says in ((STORIES, "of the source"), (out, "the output itself"),
                              (self.path("absent/r.toml"), "no directory"), (self.directory, "is a directory")):
@@ -148,6 +152,10 @@ class Budget(Case):
                 self.skipTest("done before it could be interrupted")
             self.assertEqual(process.returncode, code, errors)
             self.assertTrue(os.path.exists(partial))
+            self.assertEqual(os.path.exists(out + ".lock"), number == signal.SIGKILL)
+            if number == signal.SIGKILL:  # the next run takes it over, and away
+                self.assertEqual(carat("quantize", self.model, out, *options, *kept).returncode, 64)
+                self.assertFalse(os.path.exists(out + ".lock"))
             # As a kill between two files would leave them.
             for name in (".best", ".candidate1", ".candidate2"):
                 self.write("o.gguf" + name, b"what was tried before")
@@ -159,6 +167,26 @@ class Budget(Case):
             self.assertEqual(read(out + ".recipe.toml"), read(whole + ".recipe.toml"))
             os.remove(out)
             self.assertEqual([n for n in os.listdir(self.directory) if "candidate" in n or "best" in n], [])
+
+    def test_a_second_process_leaves_the_files_of_the_first_alone(self):
+        out, whole = self.path("o.gguf"), self.path("whole.gguf")
+        options = ("--size", "2MB", "--text", TEXT, "--ctx", "128", "--chunks", "16", "--method", "gptq")
+        self.succeed("quantize", self.model, whole, *options)
+        options += ("--sensitivities", whole + ".sensitivities")
+        process = subprocess.Popen([CARAT, "quantize", self.model, out, *options], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        while not os.path.exists(out + ".candidate1.partial") and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            self.assertIsNone(process.poll(), "done before it could be stopped")
+            for leave in ("--resume", "--force"):
+                self.refuse(64, "quantize", self.model, out, *options, leave, says="another process is making")
+        finally:
+            process.send_signal(signal.SIGCONT)
+            _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, errors)
+        self.assertEqual(read(out), read(whole))
 
     def test_a_full_disk(self):
         out = self.path("o.gguf")
@@ -175,11 +203,18 @@ class Budget(Case):
 
     def test_another_budget_does_not_take_over_the_file_of_the_first(self):
         out, whole = self.path("o.gguf"), self.path("whole.gguf")
-        options = (*CUT, "--method", "nearest")
+        options = ("--text", TEXT, "--ctx", "128", "--chunks", "16", "--method", "gptq")
         self.succeed("quantize", self.model, whole, "--size", "2MB", *options)
         kept = ("--sensitivities", whole + ".sensitivities")
-        for name in (".partial", ".journal"):
-            self.write("o.gguf.candidate1" + name, b"of a search for something else")
+        process = subprocess.Popen([CARAT, "quantize", self.model, out, "--size", "1.8MB", *options, *kept],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        journal = out + ".candidate1.journal"
+        while not (os.path.exists(journal) and os.path.getsize(journal)) and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, errors)
+        self.assertIn(b"carat journal", read(journal))
         self.succeed("quantize", self.model, out, "--size", "2MB", *options, *kept, "--resume")
         self.assertEqual(read(out), read(whole))
 

@@ -7,6 +7,7 @@
 
 #include "containers/mapped_file.h"
 #include "quantize/budget_problem.h"
+#include "quantize/output_lock.h"
 #include "quantize/scaled_source.h"
 #include "quantize/work.h"
 #include "stats/calibrate.h"
@@ -371,6 +372,7 @@ Result<BudgetResult> quantize_to_budget(const Context& context, const Checkpoint
                                         const std::string& out_path, const QuantizeOptions& options,
                                         const BudgetOptions& budget) {
   CARAT_DO(check_output(checkpoint, out_path));
+  CARAT_TRY(const OutputLock lock, OutputLock::take(out_path));
   CARAT_DO(FilesOnTheWay::check(checkpoint, out_path, options.resume || options.discard_partial));
   CARAT_TRY(const Checkpoint source, scaled_source(checkpoint, options.allow_requantize));
   Search search(context, source, options, budget);

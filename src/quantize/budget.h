@@ -77,7 +77,8 @@ Result<BudgetPlan> plan_budget(const Context& context, const Checkpoint& checkpo
 /// Writes out_path. Files on the way are out_path.candidateN, for the N-th that is tried, and out_path.best.
 /// An interrupted run leaves the candidate that it was writing, and the sensitivities: the same call with
 /// options.resume measures no tensor again, makes and measures again the candidates that were finished, which
-/// are the same, and goes on with the one that was not. usage error where a divergence cannot be reached.
+/// are the same, and goes on with the one that was not. usage error where a divergence cannot be reached, and
+/// where another process is making out_path: it has out_path.lock, an empty file, while it does.
 Result<BudgetResult> quantize_to_budget(const Context& context, const Checkpoint& checkpoint,
                                         const std::string& out_path, const QuantizeOptions& options,
                                         const BudgetOptions& budget);
