@@ -430,7 +430,7 @@ VerbBody prepare(CLI::App& app) {
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("SHARE");
   app.add_option("--smooth", o->library.transforms.smooth,
-                 "smoothquant: how much of the activations' range moves to the weights, 0 to 1")
+                 "smoothquant: how much of the activations' magnitude moves to the weights, 0 to 1")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("ALPHA");

@@ -8,6 +8,7 @@
 #include "kernels/kernel_table.h"
 #include "model/forward.h"
 #include "quantize/testing.h"
+#include "stats/calibrate.h"
 #include "stats/testing.h"
 
 namespace carat {
@@ -126,6 +127,28 @@ TEST(BlockWalker, matrices_are_guided_and_say_so) {
     ASSERT_TRUE(written.ok());
     EXPECT_EQ(*written->metadata.string_at("carat.calibration.digest").value(), with.digest);
   }
+}
+
+/// A tied embedding gets the search, weighed by what it reads as the output matrix.
+TEST(BlockWalker, TiedEmbeddingsAreWeighed) {
+  Folder folder;
+  const CalibrationText with = text();
+  const Checkpoint source = model(true);
+  const auto embedding = [](const Checkpoint& c) { return *c.find("token_embd.weight")->read_all(); };
+  const std::vector<float> weighed = embedding(quantized(folder, source, guided(with)));
+  QuantizeOptions options = guided(with);
+  options.method = "search";
+  options.text = nullptr;
+  EXPECT_NE(weighed, embedding(quantized(folder, source, options)));
+  // The statistics of all of the text say nearly the same as those of a part.
+  Runner runner;
+  const auto seen = calibrate(runner.context(), source, with, {});
+  ASSERT_TRUE(seen.ok()) << seen.error().message;
+  options.calibration = std::make_shared<const CalibrationStatistics>(seen->statistics);
+  const std::vector<float> of_all = embedding(quantized(folder, source, options));
+  size_t same = 0;
+  for (size_t i = 0; i < of_all.size(); ++i) same += of_all[i] == weighed[i];
+  EXPECT_GT(same, of_all.size() * 4 / 5);
 }
 
 /// Whether there are Hessians of what it reads, and it is quantized at all.

@@ -3,6 +3,7 @@
 #include "quantize/block_walker.h"
 #include "quantize/method.h"
 #include "quantize/scaled_source.h"
+#include "quantize/tied_embedding.h"
 #include "stats/calibrate.h"
 
 namespace carat {
@@ -43,8 +44,10 @@ Result<Prepared> prepare_quantize(const Context& context, const Checkpoint& chec
   CARAT_TRY(out.work, plan_work(out.checkpoint, given));
   out.work.plan.notes.insert(out.work.plan.notes.end(), notes.begin(), notes.end());
 
-  if (method.transforms.empty() && (!given.text || given.calibration || !method.uses_statistics()))
+  if (method.transforms.empty() && (!given.text || given.calibration || !method.uses_statistics())) {
+    CARAT_DO(weigh_tied_embedding(context, out.checkpoint, out.work));
     return out;
+  }
   QuantizeOptions options = given;
   const QuantizePlan before = std::move(out.work.plan);
 
@@ -80,6 +83,7 @@ Result<Prepared> prepare_quantize(const Context& context, const Checkpoint& chec
   CARAT_TRY(out.work, plan_work(out.checkpoint, options));
   out.work.plan.notes.insert(out.work.plan.notes.end(), notes.begin(), notes.end());
   for (size_t i = 0; i < before.tensors.size(); ++i) out.work.plan.tensors[i].from = before.tensors[i].from;
+  CARAT_DO(weigh_tied_embedding(context, out.checkpoint, out.work));
   return out;
 }
 

@@ -54,6 +54,6 @@ const Rounder* find_rounder(std::string_view name);
 const Rounder& default_rounder();
 
 /// Raised whenever the bytes a rounder gives for the same input change; recorded in files and journals.
-inline constexpr int kRounderRevision = 3;
+inline constexpr int kRounderRevision = 4;
 
 }  // namespace carat

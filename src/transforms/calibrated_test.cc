@@ -216,6 +216,16 @@ TEST_F(Transforms, SmoothQuantEvensOutWhatActivationsReach) {
     EXPECT_LT(spread(after.statistics, name), 0.6 * spread(before.statistics, name)) << name;
 }
 
+TEST_F(Transforms, SmoothQuantIsNotLedAstrayByChannelsThatCarryNextToNothing) {
+  const Checkpoint model = with_outliers(tiny_model("llama", block_shape({})));
+  TransformSubject subject = subject_of(model);
+  subject.statistics.tensors.at("blk.0.ffn_down.weight").sum_squares[3] = 1e-40;
+  ASSERT_TRUE(find_transform("smoothquant")->apply(context(), {}, subject).ok());
+  const std::vector<float> was = *model.find("blk.0.ffn_up.weight")->read_all(),
+                           is = *subject.checkpoint.find("blk.0.ffn_up.weight")->read_all();
+  for (size_t i = 0; i < was.size(); ++i) ASSERT_LT(std::abs(is[i]), 1e4f * std::abs(was[i]) + 1e-6f) << i;
+}
+
 TEST_F(Transforms, RotateLeavesNoChannelStandingOut) {
   const Checkpoint model = with_outliers(tiny_model("llama", block_shape({})));
   const TransformSubject after = transformed(*find_transform("rotate"), model);

@@ -36,24 +36,22 @@ Result<std::vector<double>> weight_peaks(const Context& context, const FoldGroup
   return peaks;
 }
 
-/// Channels that carry nothing take part in neither side's range: where nothing is read, weights get the
-/// least factor, where no weight reads, activations the greatest.
+/// Where next to nothing is read, or reads, neither side's range depends on the factor; it stays within what
+/// the others get.
+constexpr double kLeast = 1e-4;  ///< of the largest of either
+
 Result<std::vector<double>> factors(const FoldGroup& group, const std::vector<double>& magnitude,
                                     const std::vector<double>& weights, double alpha) {
-  std::vector<double> s(weights.size());
-  double least = INFINITY, most = 0;
+  const double read = kLeast * std::ranges::max(magnitude), weight = kLeast * std::ranges::max(weights);
+  std::vector<double> s(weights.size(), 1.0);
+  if (read == 0 || weight == 0) return s;
   for (size_t c = 0; c < s.size(); ++c) {
-    if (magnitude[c] == 0 || weights[c] == 0) continue;
-    s[c] = std::pow(magnitude[c], alpha) / std::pow(weights[c], 1.0 - alpha);
+    s[c] =
+        std::pow(std::max(magnitude[c], read), alpha) / std::pow(std::max(weights[c], weight), 1.0 - alpha);
     if (!std::isfinite(s[c]) || s[c] <= 0)
       return bad_data("{}: what calibration saw of channel {}, or its weights, are not finite",
                       group.readers.front(), c);
-    least = std::min(least, s[c]);
-    most = std::max(most, s[c]);
   }
-  if (most == 0) return std::vector<double>(s.size(), 1.0);
-  for (size_t c = 0; c < s.size(); ++c)
-    if (s[c] == 0) s[c] = magnitude[c] == 0 ? least : most;
   return s;
 }
 

@@ -42,7 +42,7 @@ struct TransformSubject {
 };
 
 struct TransformOptions {
-  double smooth = 0.5;  ///< SmoothQuant's alpha: how much of the activations' range moves to the weights
+  double smooth = 0.5;  ///< SmoothQuant's alpha: how much of the activations' magnitude moves to the weights
   uint64_t seed = 1;    ///< of rotations
 };
 
