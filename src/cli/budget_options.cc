@@ -64,6 +64,8 @@ Error said_what_is_kept(Error e, const std::string& sensitivities) {
   if (e.code != Code::interrupted && e.code != Code::io) return e;
   if (e.message.find("with --resume goes on") != std::string::npos)  // with the file that was being written
     e.message += fmt::format(", and from what was measured of single tensors in {}", sensitivities);
+  else if (sensitivities.empty())
+    e.message += "; nothing of what was measured is kept, as no file is named for it (--sensitivities FILE)";
   else if (file_exists(sensitivities))
     e.message += fmt::format(
         "; what was measured of single tensors is in {}, and the same command with --resume goes on from "

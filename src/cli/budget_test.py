@@ -135,6 +135,17 @@ class Budget(Case):
         self.assertGreater(d["budget"]["known_tensors"], 0)
         self.assertLessEqual(os.path.getsize(out), 2_000_000)
 
+    def test_an_interrupted_dry_run_without_a_file_keeps_nothing(self):
+        process = subprocess.Popen([CARAT, "quantize", self.model, "--dry-run", "--size", "2MB", "--text", TEXT, "--ctx",
+                                    "128", "--threads", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while len(os.listdir(f"/proc/{process.pid}/task")) < 2 and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, errors)
+        self.assertIn("nothing of what was measured is kept", errors)
+        self.assertIn("--sensitivities FILE", errors)
+
     def test_interrupted_while_it_writes_a_file(self):
         out, whole = self.path("o.gguf"), self.path("whole.gguf")
         options = ("--size", "2MB", "--text", TEXT, "--ctx", "128", "--chunks", "16", "--method", "gptq")

@@ -70,9 +70,10 @@ Error said_what_is_kept(Error e, const Options& options) {
   const std::string checkpoint = options.out + ".checkpoint";
   if (!options.hessians.empty())
     e.message += fmt::format(
-        "; {}.partial keeps the Hessians that are finished, and the same command with --resume runs the text "
-        "through the layers again, but adds up only those that are missing",
-        options.hessians);
+        "; {}.partial keeps the Hessians that are finished, and the same command with --resume {}adds up "
+        "only "
+        "those that are missing",
+        options.hessians, options.text.texts.empty() ? "" : "runs the text through the layers again, but ");
   else if (file_exists(checkpoint))
     e.message += fmt::format(
         "; {} keeps the sums of the sequences that are through, and the same command with "

@@ -125,9 +125,9 @@ class Calibrate(Case):
 
 
 class Interrupted(Case):
-    def interrupted(self, arguments, ready):
+    def interrupted(self, arguments, ready, text=("--text", TEXT)):
         """What it says when it is interrupted once ready(process) is true."""
-        process = subprocess.Popen([CARAT, "calibrate", STORIES, "--text", TEXT, *arguments], stdout=subprocess.PIPE,
+        process = subprocess.Popen([CARAT, "calibrate", STORIES, *text, *arguments], stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True)
         while not ready(process) and process.poll() is None:
             time.sleep(0.001)
@@ -160,10 +160,22 @@ class Interrupted(Case):
         cut = ["--ctx", "256", "--hessians"]
         says = self.interrupted(["-o", out, *cut, hessians], there(hessians + ".partial"))
         self.assertIn(f"{hessians}.partial keeps the Hessians", says)
+        self.assertIn("runs the text through the layers again", says)
         self.succeed("calibrate", STORIES, "--text", TEXT, "-o", out, *cut, hessians, "--resume")
         self.succeed("calibrate", STORIES, "--text", TEXT, "-o", whole, *cut, self.path("wh.gguf"))
         self.assertEqual(read(hessians), read(self.path("wh.gguf")))
         self.assertEqual(sorted(os.listdir(self.directory)), ["h.gguf", "s.gguf", "w.gguf", "wh.gguf"])
+
+    def test_says_how_to_go_on_with_a_merge(self):
+        stats, hessians, out = self.path("s.gguf"), self.path("h.gguf"), self.path("m.gguf")
+        self.succeed("calibrate", STORIES, "--text", TEXT, "-o", stats, "--ctx", "64", "--chunks", "2", "--hessians",
+                     hessians)
+        merge = ["--merge", stats, "--hessians", out, "--merge-hessians", hessians, "-o", self.path("t.gguf")]
+        works = lambda process: len(os.listdir(f"/proc/{process.pid}/task")) > 1
+        says = self.interrupted(merge, works, text=())
+        self.assertIn("with --resume adds up only those that are missing", says)
+        self.succeed("calibrate", STORIES, *merge, "--resume")
+        self.assertFalse(os.path.exists(out + ".partial"))
 
 
 class QuantizeWithCalibration(Case):

@@ -48,7 +48,10 @@ Status check_origin(const json::value& line, const std::string& file, const Sens
   const auto version = amount(json_find(line, kVersionKey));
   if (!version) return bad_data("{}: is not a file of sensitivities", file);
   if (*version != kVersion)
-    return bad_data("{}: is of version {}; this program reads {}", file, *version, kVersion);
+    return bad_data(
+        "{}: is of version {}, and this program reads {}; delete it, and what it holds is measured again, or "
+        "name another with --sensitivities FILE",
+        file, *version, kVersion);
   const auto differs = [&](std::string_view what) {
     return usage_error(
         "{}: these sensitivities were measured {}; measure anew into another --sensitivities FILE", file,

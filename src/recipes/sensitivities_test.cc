@@ -77,6 +77,7 @@ TEST(Sensitivities, DamagedFilesSayWhere) {
       {"no newline at all", "not a file of sensitivities"},
       {"{}\n", "not a file of sensitivities"},
       {"{\"carat_sensitivities\":3}\n", "version 3"},
+      {"{\"carat_sensitivities\":1}\n", "delete it, and what it holds is measured again"},
       {head + "[]\n", "f:2"},
       {head + "{\"tensor\":\"a\",\"probe\":\"Q9\",\"kl\":1,\"errors\":{}}\n", "probe"},
       {head + "{\"tensor\":\"a\",\"probe\":\"Q4_0\",\"kl\":-1,\"errors\":{}}\n", "kl"},
