@@ -216,14 +216,37 @@ TEST(Quantize, ValuesThatAreNotFiniteStopIt) {
   }
 }
 
-TEST(Quantize, ValuesTooLargeForChoosingCodesStopIt) {
+TEST(Quantize, ValuesBeyondTheReachOfScalesStopIt) {
   Checkpoint model = small_model();
-  const Tensor& t = model.tensors[2];
-  std::vector<float> values(static_cast<size_t>(t.elements()), 0.5f);
-  values[3] = -1e12f;
-  model.tensors[2] = tensor_of(t.name, t.shape, values);
+  const std::string name = model.tensors[2].name;
+  const auto with = [&](float x, float y) {
+    std::vector<float> values(static_cast<size_t>(model.tensors[2].elements()), 0.5f);
+    values[3] = x, values[4] = y;
+    model.tensors[2] = tensor_of(name, model.tensors[2].shape, values);
+  };
+  with(-1e12f, 0);
   for (const char* recipe : {"Q4_K_M", "FP8_CHANNEL"})
-    expect_refused(model, options_for(recipe), Code::bad_data, {t.name, "too large", "BF16"});
+    expect_refused(model, options_for(recipe), Code::bad_data, {name, "-1e+12", "too large", "BF16"});
+  with(1e11f, 0);  // between 2^36 and 2^37
+  for (const char* recipe : {"MXFP4", "NF4", "FP8_CHANNEL"})
+    expect_refused(model, options_for(recipe), Code::bad_data, {name, "1e+11", "too large", "BF16"});
+  with(1e9f, 0);
+  for (const char* recipe : {"Q8_0", "Q4_K_M", "INT4_G128", "NVFP4"})
+    expect_refused(model, options_for(recipe), Code::bad_data, {name, "1e+09", "too large", "BF16", "NF4"});
+  // Fifteen steps of the largest scale hold either, but not both.
+  with(9e5f, -9e5f);
+  expect_refused(model, options_for("INT4_ASYM_G128"), Code::bad_data, {name, "9e+05", "INT4_ASYM_G128"});
+  Folder folder;
+  Runner runner;
+  const auto fits = [&](const char* recipe) {
+    const auto report = quantize(runner.context(), model, folder / recipe, options_for(recipe));
+    EXPECT_TRUE(report.ok()) << report.error().message;
+  };
+  fits("Q8_0");
+  with(9e5f, 0);
+  fits("INT4_ASYM_G128");
+  with(0x1p36f, 0);
+  for (const char* recipe : {"BF16", "NF4", "MXFP4", "FP8_CHANNEL"}) fits(recipe);
 }
 
 TEST(Quantize, OverflowOfF16StopsItAndUnderflowIsCounted) {

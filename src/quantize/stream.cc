@@ -12,6 +12,7 @@
 #include "base/digest.h"
 #include "kernels/kernel_table.h"
 #include "kernels/search_table.h"
+#include "quantize/reach.h"
 #include "quantize/searched_loss.h"
 #include "rounders/shared_scales.h"
 
@@ -23,8 +24,7 @@ namespace {
 constexpr int64_t kUnitWeights = 1 << 20;
 constexpr size_t kSlabs = 4;               // one in each stage, and one that evens out their pace
 constexpr int64_t kDecodeGrain = 1 << 15;  // weights that are worth handing to another thread
-/// Codes are chosen for weights up to 2^36, so that sums of squares stay finite. No encoding is as far off
-/// for smaller weights than this.
+/// Where scales reach the 2^36 up to which codes are chosen, levels are so close that no weight loses more.
 constexpr double kLargestError = 0x1p34;
 
 /// Some rows of one tensor on their way through.
@@ -104,6 +104,8 @@ class Stream {
   Status round(Slab& slab, const Rounder& rounder);
   uint64_t count_not_finite(const Slab& slab);
   Status check(const Slab& slab) const;
+  /// Whether the encoding's parameters reach as far as the weights.
+  Status check_reach(const Slab& slab) const;
 
   int64_t unit_rows(const Tensor& t) const { return std::max<int64_t>(1, kUnitWeights / t.columns()); }
 
@@ -238,11 +240,26 @@ Status Stream::check(const Slab& slab) const {
     return bad_data("{}: {} holds {} {} too large for {}; BF16 and F32 hold {}", checkpoint_.source, name, n,
                     plural(n, "value", "values"), work_.plan.tensors[slab.tensor].to->name,
                     plural(n, "it", "them"));
+  return error_.max_error > kLeastReach ? check_reach(slab) : Status();
+}
+
+Status Stream::check_reach(const Slab& slab) const {
+  const Tensor& t = checkpoint_.tensors[slab.tensor];
   const Encoding& to = *work_.plan.tensors[slab.tensor].to;
-  if (!to.is_float && error_.max_error > kLargestError)
-    return bad_data("{}: {} holds values too large for {}, which lost {:.3g} of one; BF16 and F32 hold them",
-                    checkpoint_.source, name, to.name, error_.max_error);
-  return {};
+  if (to.is_float) return {};
+  CARAT_TRY(const double reach, reach_of(context_, kernels_, to, t.columns()));
+  if (error_.max_error <= std::min(reach, kLargestError)) return {};
+  float largest = 0;
+  std::vector<float> row(static_cast<size_t>(t.columns()));
+  for (int64_t r = 0; r < slab.rows; ++r) {
+    t.encoding->decode(slab.source.data() + static_cast<uint64_t>(r) * t.row_bytes(), row.data(),
+                       t.columns());
+    for (const float x : row)
+      if (std::abs(x) > std::abs(largest)) largest = x;
+  }
+  return bad_data("{}: {} holds {:.4g}, too large for {}, whose scales reach {:.4g}; BF16 and F32 hold it{}",
+                  checkpoint_.source, t.name, largest, to.name, reach,
+                  std::abs(largest) <= 0x1p36f ? ", and so do MXFP4, NF4 and FP8_CHANNEL" : "");
 }
 
 Status Stream::compute(Slab& slab) {
