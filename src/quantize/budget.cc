@@ -99,9 +99,15 @@ class FilesOnTheWay {
 /// A search under way.
 class Search {
  public:
-  Search(const Context& context, const Checkpoint& checkpoint, const QuantizeOptions& options,
-         const BudgetOptions& budget)
-      : context_(context), checkpoint_(checkpoint), options_(options), goal_(budget.goal), budget_(budget) {}
+  /// `run` is the checkpoint before factors were multiplied in, which stay beside matrices where it is run.
+  Search(const Context& context, const Checkpoint& run, const Checkpoint& checkpoint,
+         const QuantizeOptions& options, const BudgetOptions& budget)
+      : context_(context),
+        run_(run),
+        checkpoint_(checkpoint),
+        options_(options),
+        goal_(budget.goal),
+        budget_(budget) {}
 
   /// Text divided, limits checked, sensitivities at hand.
   Status prepare() {
@@ -120,7 +126,7 @@ class Search {
     options_.text = method_.uses_text() ? &text_.files : nullptr;
     CARAT_TRY(problem_, BudgetProblem::make(checkpoint_, options_));
     CARAT_DO(check_goal());
-    CARAT_DO(problem_->measure(context_, text_, budget_.sensitivities));
+    CARAT_DO(problem_->measure(context_, run_, text_, budget_.sensitivities));
     return {};
   }
 
@@ -146,7 +152,7 @@ class Search {
  private:
   Result<BudgetResult> search(const std::string& out_path, const FilesOnTheWay& files) {
     CARAT_DO(gather_statistics());
-    CARAT_TRY(judge_, make_judge(context_, checkpoint_, text_.held_out, text_.probing));
+    CARAT_TRY(judge_, make_judge(context_, run_, text_.held_out, text_.probing));
     CARAT_TRY(BudgetChoice choice, first_choice());
     const bool for_divergence = goal_.kind == BudgetGoal::Kind::divergence;
     const size_t most = for_divergence ? kMostRoundsForDivergence : kMostRoundsForBytes;
@@ -344,6 +350,7 @@ class Search {
   }
 
   const Context& context_;
+  const Checkpoint& run_;
   const Checkpoint& checkpoint_;
   QuantizeOptions options_;
   Method method_;
@@ -363,7 +370,7 @@ class Search {
 Result<BudgetPlan> plan_budget(const Context& context, const Checkpoint& checkpoint,
                                const QuantizeOptions& options, const BudgetOptions& budget) {
   CARAT_TRY(const Checkpoint source, scaled_source(checkpoint, options.allow_requantize));
-  Search search(context, source, options, budget);
+  Search search(context, checkpoint, source, options, budget);
   CARAT_DO(search.prepare());
   return search.plan();
 }
@@ -375,7 +382,7 @@ Result<BudgetResult> quantize_to_budget(const Context& context, const Checkpoint
   CARAT_TRY(const OutputLock lock, OutputLock::take(out_path));
   CARAT_DO(FilesOnTheWay::check(checkpoint, out_path, options.resume || options.discard_partial));
   CARAT_TRY(const Checkpoint source, scaled_source(checkpoint, options.allow_requantize));
-  Search search(context, source, options, budget);
+  Search search(context, checkpoint, source, options, budget);
   CARAT_DO(search.prepare());
   return search.run(out_path);
 }

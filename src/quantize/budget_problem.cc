@@ -158,7 +158,7 @@ std::string BudgetProblem::method_words() const {
   return words;
 }
 
-Status BudgetProblem::measure(const Context& context, const DividedText& text,
+Status BudgetProblem::measure(const Context& context, const Checkpoint& run, const DividedText& text,
                               const std::string& store_path) {
   const bool feedback = method_.rounder->needs_feedback();
   const bool own_statistics = !options_->calibration && method_.rounder->uses_importance();
@@ -190,6 +190,7 @@ Status BudgetProblem::measure(const Context& context, const DividedText& text,
   }
   measured_ = tasks.size();
   SensitivityOptions how;
+  how.run = &run;
   how.rounding = feedback ? &text.rounding : nullptr;
   how.probing = &text.probing;
   how.activations = options_->activations;

@@ -37,8 +37,10 @@ class BudgetProblem {
   static Result<BudgetProblem> make(const Checkpoint& checkpoint, const QuantizeOptions& options);
 
   /// Measures what `store_path` does not have yet and takes the costs from it. What the method's rounder does
-  /// alone is measured, on the source; what its transforms gain shows in the files.
-  Status measure(const Context& context, const DividedText& text, const std::string& store_path);
+  /// alone is measured, on the source; what its transforms gain shows in the files. `run` is the checkpoint
+  /// before factors were multiplied in (SensitivityOptions::run).
+  Status measure(const Context& context, const Checkpoint& run, const DividedText& text,
+                 const std::string& store_path);
   size_t measured_tensors() const { return measured_; }
   size_t known_tensors() const { return known_; }
 

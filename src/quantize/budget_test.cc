@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "arch/tensor_scales.h"
 #include "arch/tiny_model.h"
 #include "quantize/engine_testing.h"
+#include "quantize/provenance.h"
 #include "quantize/sensitivity.h"
 #include "quantize/testing.h"
 #include "recipes/sensitivities.h"
@@ -171,6 +173,77 @@ TEST(Budget, MeasuresOnceAndGoesOnWhereItStopped) {
       std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(folder / "o.gguf.candidate"));
   EXPECT_FALSE(std::filesystem::exists(folder / "o.gguf.candidate.partial"));
+}
+
+/// Rows that say they are mapped, and count those that whoever copied them gave back.
+class MappedRows final : public TensorData {
+ public:
+  MappedRows(const Tensor& t, int64_t& copied) : copied_(copied), bytes_(t.bytes()) {
+    EXPECT_TRUE(t.data->read_bytes(0, t.rows(), bytes_.data()).ok());
+  }
+  Status read_bytes(int64_t, int64_t, uint8_t*) const override {
+    return error(Code::internal, "what is mapped was copied");
+  }
+  Bytes mapped() const override { return bytes_; }
+  void release(int64_t, int64_t count) const override { copied_ += count; }
+
+ private:
+  int64_t& copied_;
+  std::vector<uint8_t> bytes_;
+};
+
+/// Calls back when sensitivities begin.
+struct AtSensitivities : Runner {
+  void begin(std::string_view stage, std::string_view, uint64_t) override {
+    if (stage == "sensitivities") then();
+  }
+  std::function<void()> then = [] {};
+};
+
+/// Factors that are powers of two make the same numbers multiplied in and beside.
+TEST(Budget, MatricesWithFactorsBesideThemStayMapped) {
+  Folder folder;
+  int64_t copied = 0;
+  Checkpoint scaled = model();
+  const std::vector<Tensor> before = scaled.tensors;
+  for (Tensor& t : scaled.tensors)
+    if (t.shape.size() == 2) t.data = std::make_shared<MappedRows>(t, copied);
+  for (size_t i = 0; i < before.size(); ++i)
+    if (before[i].shape.size() == 2 && before[i].name != "token_embd.weight")
+      scaled.tensors.push_back(
+          {scale_name(before[i].name), {1}, &encoding_f32(), float_data({i % 2 ? 0.5f : 2.0f}, 1)});
+  ASSERT_TRUE(scaled.reindex().ok());
+  const Checkpoint folded = *fold_scales(scaled);
+  ASSERT_TRUE(source_fingerprint(folded).ok());
+  const int64_t of_fingerprint = copied;
+
+  const CalibrationText with = text();
+  const uint64_t bytes = (size_as(folded, "Q4_0") + size_as(folded, "Q8_0")) / 2;
+  QuantizeOptions options;
+  options.method = "gptq";
+  std::string files[2][2];
+  std::vector<BudgetRound> rounds[2];
+  for (const bool beside : {false, true}) {
+    AtSensitivities runner;
+    int64_t at_begin = -1;
+    copied = 0;
+    runner.then = [&] { at_begin = copied; };
+    const std::string out = folder / fmt::format("{}.gguf", beside);
+    const auto made = quantize_to_budget(runner.context(), beside ? scaled : folded, out, options,
+                                         size_of(bytes, with, out + ".s"));
+    ASSERT_TRUE(made.ok()) << made.error().message;
+    if (beside) {
+      EXPECT_EQ(at_begin, of_fingerprint) << "of the matrices that are run";
+    }
+    files[beside][0] = contents(out);
+    files[beside][1] = contents(out + ".s");
+    rounds[beside] = made->rounds;
+  }
+  EXPECT_EQ(files[0][0], files[1][0]);
+  EXPECT_EQ(files[0][1], files[1][1]);
+  ASSERT_EQ(rounds[0].size(), rounds[1].size());
+  for (size_t i = 0; i < rounds[0].size(); ++i)
+    EXPECT_EQ(rounds[0][i].measured_kl.mean, rounds[1][i].measured_kl.mean);
 }
 
 TEST(Budget, RulesOfTheUserStayInForce) {

@@ -235,8 +235,16 @@ class Measurement {
       };
       const bool reads = place.role != Role::token_embedding || config().tied_embeddings;
       const int64_t matrices = tensor.shape.size() == 3 ? tensor.shape.front() : 1;
-      auto measured = measure_tensor(
-          {*task, place, matrix_at(weights_, place), matrices, guide_of, reads ? inputs.probing : nullptr});
+      Matrix source = matrix_at(weights_, place);
+      std::vector<uint8_t> multiplied;
+      if (source.scale) {
+        multiplied.resize(tensor.bytes());
+        CARAT_DO(tensor.data->read_bytes(0, tensor.rows(), multiplied.data()));
+        source = WeightView{tensor.encoding, multiplied.data(), tensor.rows(), tensor.columns(),
+                            tensor.row_bytes()};
+      }
+      auto measured =
+          measure_tensor({*task, place, source, matrices, guide_of, reads ? inputs.probing : nullptr});
       if (!measured) return std::move(measured).error().within(tensor.name);
       CARAT_DO(done_(*std::move(measured)));
     }
@@ -266,10 +274,11 @@ class Measurement {
       sum.add(error);
     }
     if (sum.not_finite > 0) return bad_data("holds values that are not finite (NaN or infinity)");
+    const Matrix unchanged = matrix_at(weights_, s.place);
     set_matrix(weights_, s.place,
                WeightView{out.probe, rounded.data(), s.weights.rows, s.weights.columns, row_bytes});
     const Result<double> kl = divergence_from(s.place);
-    set_matrix(weights_, s.place, s.weights);
+    set_matrix(weights_, s.place, unchanged);
     if (!kl) return kl.error();
     out.kl = *kl;
     passes_ += layers_after(s.place) + 1;
@@ -392,7 +401,7 @@ Status measure_sensitivities(const Context& context, const Checkpoint& checkpoin
                              const std::function<Status(TensorSensitivity)>& done) {
   if (tasks.empty()) return {};
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
-  CARAT_TRY(Weights weights, load_weights(context, checkpoint));
+  CARAT_TRY(Weights weights, load_weights(context, options.run ? *options.run : checkpoint));
   return Measurement(context, checkpoint, *kernels, std::move(weights), options).run(tasks, done);
 }
 

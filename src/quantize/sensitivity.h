@@ -58,6 +58,9 @@ struct SensitivityOptions {
   ActivationScheme activations = ActivationScheme::bfloat16;
   FeedbackOptions feedback;
   const CalibrationStatistics* importance = nullptr;  ///< or null
+  /// The checkpoint before factors were multiplied into its matrices (scaled_source.h), which is run in its
+  /// place: matrices stay mapped, and one at a time is seen with its factors. Null: there are none.
+  const Checkpoint* run = nullptr;
 };
 
 /// Calls `done` with each, in the order in which they are measured. Errors: as load_weights(); a rounder's;
