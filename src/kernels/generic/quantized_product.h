@@ -5,10 +5,8 @@
 // tile is unpacked into a panel (codes of 4 columns per lane, one scale and offset per leaf and lane) that
 // stays in the first-level cache and meets all of them. For one token the same unpacking feeds the dot
 // products from registers, since storing the panel would cost more than the product (run_one). Both add up in
-// the same order. Panels that cover whole rows were rejected, and so was a kernel for single tokens that
-// works along the columns, for all but one encoding: it saves few instructions (what it gains by not
-// transposing codes it pays in sums over lanes) and, where leaves have float scales, would need a second
-// order.
+// the same order. Rejected: panels that cover whole rows; and, but for Q6_K and codebooks, kernels for single
+// tokens that work along the columns: what they gain by not transposing codes they pay in sums over lanes.
 //
 // The order, per output (docs/numerics.md). Encodings with one level of scales, for each leaf in order:
 //   p = scale * (exact integer sum),  then p = fma(sum of codes of a, offset, p) if there are offsets
