@@ -9,7 +9,8 @@ data are run once for each calibration set, so that text of the domain can be co
       --domain-methods importance,awq+gptq
 
 The first calibration set and the first text are for all methods, the others for --domain-methods. "importance" is the search with the
-set's statistics. Rows already in the CSV file are not measured again. Ratios are to the first method.
+set's statistics. Rows already in the CSV file are not measured again. Ratios (and paired differences per chunk over their standard errors) are to the first
+row of an encoding.
 """
 import argparse
 import csv

@@ -297,7 +297,8 @@ struct LoadedVectors {
       __m256i sum[2];
       unrolled<2>([&](auto j) CARAT_INLINE_LAMBDA {
         const __m256i shift = _mm256_sub_epi16(_mm256_xor_si256(a.sums[j], parts.down[j]), parts.down[j]);
-        const __m256i of_leaves = _mm256_cvtepu16_epi32(_mm256_extracti128_si256(scales, j));
+        const __m128i half = j == 0 ? _mm256_castsi256_si128(scales) : _mm256_extracti128_si256(scales, 1);
+        const __m256i of_leaves = _mm256_cvtepu16_epi32(half);
         sum[j] = _mm256_mullo_epi32(
             of_leaves, _mm256_add_epi32(a.zero[j], _mm256_madd_epi16(shift, _mm256_set1_epi16(1))));
       });
