@@ -168,17 +168,20 @@ Status check_data(const Method& method, const QuantizeOptions& options) {
 
 }  // namespace
 
+Result<std::vector<TensorChoice>> choose_encodings(const Checkpoint& checkpoint,
+                                                   const QuantizeOptions& options) {
+  const auto facts = read_model_facts(checkpoint.metadata);
+  if (!facts) return Error(facts.error()).within(checkpoint.source);
+  return assign_encodings(options.recipe, *facts, tensor_facts(checkpoint),
+                          {.calibrated = options.calibration || options.text || options.hessians,
+                           .allow_fallback = options.allow_fallback});
+}
+
 Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& options) {
   CARAT_TRY(const Method chosen, parse_method(options.method));
   const Rounder* method = chosen.rounder;
   CARAT_DO(check_data(chosen, options));
-  const auto facts = read_model_facts(checkpoint.metadata);
-  if (!facts) return Error(facts.error()).within(checkpoint.source);
-  const std::vector<TensorFacts> tensors = tensor_facts(checkpoint);
-  CARAT_TRY(const std::vector<TensorChoice> choices,
-            assign_encodings(options.recipe, *facts, tensors,
-                             {.calibrated = options.calibration || options.text || options.hessians,
-                              .allow_fallback = options.allow_fallback}));
+  CARAT_TRY(const std::vector<TensorChoice> choices, choose_encodings(checkpoint, options));
   std::vector<bool> walked(checkpoint.tensors.size(), true);
   if (method->needs_feedback()) {
     CARAT_TRY(walked, walked_tensors(checkpoint));

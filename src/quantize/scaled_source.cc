@@ -5,6 +5,7 @@
 
 #include "arch/tensor_scales.h"
 #include "quantize/method.h"
+#include "quantize/work.h"
 
 namespace carat {
 namespace {
@@ -27,13 +28,7 @@ Error would_requantize(const Checkpoint& checkpoint, std::string_view tensor, co
 Result<Checkpoint> scaled_source(const Checkpoint& checkpoint, const Method& method,
                                  const QuantizeOptions& options, std::vector<std::string>* notes) {
   if (!any_scaled(checkpoint)) return checkpoint;
-  const auto facts = read_model_facts(checkpoint.metadata);
-  if (!facts) return Error(facts.error()).within(checkpoint.source);
-  const std::vector<TensorFacts> tensors = tensor_facts(checkpoint);
-  CARAT_TRY(const std::vector<TensorChoice> choices,
-            assign_encodings(options.recipe, *facts, tensors,
-                             {.calibrated = options.calibration || options.text || options.hessians,
-                              .allow_fallback = options.allow_fallback}));
+  CARAT_TRY(const std::vector<TensorChoice> choices, choose_encodings(checkpoint, options));
   const bool all = !method.transforms.empty() || method.rounder->needs_feedback();
   std::map<std::string_view, const Encoding*> folded;
   for (size_t i = 0; i < choices.size(); ++i) {

@@ -27,6 +27,9 @@ struct Work {
   std::optional<uint32_t> file_type;  ///< none: the source's stays
 };
 
+/// What the options' recipe gives each tensor. Errors: as assign_encodings(), and of the model's facts.
+Result<std::vector<TensorChoice>> choose_encodings(const Checkpoint& checkpoint,
+                                                   const QuantizeOptions& options);
 /// The quantizing plan of plan_quantize(), ready to run on what the method's transforms make of `checkpoint`.
 Result<Work> plan_work(const Checkpoint& checkpoint, const QuantizeOptions& options);
 /// Every tensor as it is: for changing the container only.
