@@ -3,6 +3,7 @@
 #include "quantize/budget.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "arch/tensor_scales.h"
 #include "arch/tiny_model.h"
@@ -175,10 +176,10 @@ TEST(Budget, MeasuresOnceAndGoesOnWhereItStopped) {
   EXPECT_FALSE(std::filesystem::exists(folder / "o.gguf.candidate.partial"));
 }
 
-/// Rows that say they are mapped, and count those that whoever copied them gave back.
+/// Rows that say they are mapped, and count those that whoever copied them gave back, from whichever thread.
 class MappedRows final : public TensorData {
  public:
-  MappedRows(const Tensor& t, int64_t& copied) : copied_(copied), bytes_(t.bytes()) {
+  MappedRows(const Tensor& t, std::atomic<int64_t>& copied) : copied_(copied), bytes_(t.bytes()) {
     EXPECT_TRUE(t.data->read_bytes(0, t.rows(), bytes_.data()).ok());
   }
   Status read_bytes(int64_t, int64_t, uint8_t*) const override {
@@ -188,7 +189,7 @@ class MappedRows final : public TensorData {
   void release(int64_t, int64_t count) const override { copied_ += count; }
 
  private:
-  int64_t& copied_;
+  std::atomic<int64_t>& copied_;
   std::vector<uint8_t> bytes_;
 };
 
@@ -203,7 +204,7 @@ struct AtSensitivities : Runner {
 /// Factors that are powers of two make the same numbers multiplied in and beside.
 TEST(Budget, MatricesWithFactorsBesideThemStayMapped) {
   Folder folder;
-  int64_t copied = 0;
+  std::atomic<int64_t> copied = 0;
   Checkpoint scaled = model();
   const std::vector<Tensor> before = scaled.tensors;
   for (Tensor& t : scaled.tensors)
