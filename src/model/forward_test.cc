@@ -339,7 +339,7 @@ class Mapped final : public TensorData {
     return error(Code::internal, "a mapped matrix was copied");
   }
   Bytes mapped() const override { return bytes_; }
-  void release(int64_t first, int64_t count) const override { released += count - first; }
+  void release(int64_t, int64_t count) const override { released += count; }
 
   mutable int64_t released = 0;
 
