@@ -429,6 +429,13 @@ VerbBody prepare(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("SHARE");
+  app.add_option("--propagate", o->library.feedback.propagate,
+                 "gptq: how far weights are moved to make up for what rounding earlier ones did to\n"
+                 "their inputs, 0 to 1; 0.5 is a good share, takes about twice the time, and needs\n"
+                 "--text")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0))
+      ->type_name("SHARE");
   app.add_option("--smooth", o->library.transforms.smooth,
                  "smoothquant: how much of the activations' magnitude moves to the weights, 0 to 1")
       ->capture_default_str()

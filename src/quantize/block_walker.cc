@@ -1,7 +1,7 @@
 #include "quantize/block_walker.h"
 
 #include <algorithm>
-#include <cstring>
+#include <array>
 #include <iterator>
 #include <tuple>
 #include <unordered_map>
@@ -14,34 +14,28 @@
 #include "model/rows.h"
 #include "quantize/expert_feedback.h"
 #include "quantize/hessian_tap.h"
-#include "quantize/kept_rows.h"
 #include "quantize/layer_roles.h"
-#include "stats/sequence_passes.h"
+#include "quantize/walk_stream.h"
+#include "rounders/input_drift.h"
 
 namespace carat {
 namespace {
 
-/// The steps of a layer, by what its matrices read, in this order. Not every layer has all.
-constexpr LinearInput walk_steps[] = {LinearInput::attention,    LinearInput::query_latent,
-                                      LinearInput::latent,       LinearInput::key_heads,
-                                      LinearInput::value_heads,  LinearInput::attention_output,
-                                      LinearInput::feed_forward, LinearInput::down,
-                                      LinearInput::experts,      LinearInput::experts_down};
-constexpr int64_t kSteps = std::ssize(walk_steps);
+constexpr int64_t kStages = std::ssize(walk_stages);
 
 /// Where a tensor stands in a walk.
 struct WalkPlace {
   int64_t layer = -1;  ///< c.layers for the output
   Role role{};
-  std::optional<LinearInput> step;  ///< of the matrices: what they read
+  std::optional<LinearInput> input;  ///< of the matrices: what they read
 };
 
-int64_t step_of(LinearInput input) {
-  return input == LinearInput::output ? 0 : std::ranges::find(walk_steps, input) - std::begin(walk_steps);
+int64_t stage_in_layer(LinearInput input) {
+  return input == LinearInput::output ? 0 : std::ranges::find(walk_stages, input) - std::begin(walk_stages);
 }
 
-/// Larger is later: layers, in them the steps in their order.
-int64_t stage_of(const WalkPlace& place) { return place.layer * kSteps + step_of(*place.step); }
+/// Larger is later: layers, in them the stages in their order.
+int64_t stage_of(const WalkPlace& place) { return place.layer * kStages + stage_in_layer(*place.input); }
 
 WalkPlace place_in(int64_t layer, Role role) {
   for (const LinearInput input : layer_inputs)
@@ -74,8 +68,8 @@ Result<Checkpoint> in_walking_order(Checkpoint checkpoint) {
     const auto at = known.find(t.name);
     if (at == known.end()) return std::tuple{int64_t{-1}, int64_t{-1}, 0};
     const WalkPlace& p = at->second;
-    const int64_t step = p.step                              ? step_of(*p.step)
-                         : p.role == Role::feed_forward_norm ? step_of(LinearInput::feed_forward)
+    const int64_t step = p.input                             ? stage_in_layer(*p.input)
+                         : p.role == Role::feed_forward_norm ? stage_in_layer(LinearInput::feed_forward)
                                                              : int64_t{-1};
     return std::tuple{p.layer, step, static_cast<int>(p.role)};
   };
@@ -91,7 +85,7 @@ Result<std::vector<bool>> walked_tensors(const Checkpoint& checkpoint) {
   std::vector<bool> out;
   for (const Tensor& t : checkpoint.tensors) {
     const auto at = known.find(t.name);
-    out.push_back(at != known.end() && at->second.step);
+    out.push_back(at != known.end() && at->second.input);
   }
   return out;
 }
@@ -116,6 +110,8 @@ class BlockWalker final : public Guide {
     CARAT_TRY(outer_, load_outer_weights(context, checkpoint_));
     CARAT_DO(check_calibration_text(checkpoint_.source, config(), text_));
     passes_.emplace(config(), text_.sequences);
+    rounded_.emplace(outer_, kernels_, activations_, *passes_);
+    if (options_.propagate > 0) original_.emplace(outer_, kernels_, activations_, *passes_);
     places_ = places(config());
     return {};
   }
@@ -123,17 +119,17 @@ class BlockWalker final : public Guide {
   Status begin(const Context& context, size_t tensor) override {
     open_ = {};
     const WalkPlace* place = place_of(tensor);
-    return place && place->step ? reach(context, *place) : Status();
+    return place && place->input ? reach(context, *place) : Status();
   }
 
   Result<ColumnGuide> matrix(const Context& context, size_t tensor, int64_t matrix) override {
     const WalkPlace* place = place_of(tensor);
-    if (!place || !place->step)
+    if (!place || !place->input)
       return error(Code::internal, "{} is to get feedback, and nothing is known of what it reads",
                    checkpoint_.tensors[tensor].name);
-    auto guide = per_expert(*place->step) ? guide_of_expert(context, *place, tensor, matrix)
-                 : per_head(*place->step) ? guide_of_head(context, *place, tensor, matrix)
-                                          : guide_of_input(context, *place, tensor);
+    auto guide = per_expert(*place->input) ? guide_of_expert(context, *place, tensor, matrix)
+                 : per_head(*place->input) ? guide_of_head(context, *place, tensor, matrix)
+                                           : guide_of_input(context, *place, tensor);
     if (!guide) return std::move(guide).error().within(checkpoint_.tensors[tensor].name);
     return guide;
   }
@@ -175,11 +171,11 @@ class BlockWalker final : public Guide {
     } else if (is_stacked(*place)) {
       const Encoding& e = *targets_[tensor];
       set_matrix(
-          layer_, place->role,
+          rounded_->layer, place->role,
           WeightView{&e, stacks_[place->role].data(), t.rows(), t.columns(), e.row_bytes(t.columns())});
     } else if (is_matrix(*place)) {
       const std::vector<float>& values = matrices_[place->role];
-      set_matrix(layer_, place->role,
+      set_matrix(rounded_->layer, place->role,
                  WeightView{&encoding_f32(), reinterpret_cast<const uint8_t*>(values.data()), t.rows(),
                             t.columns(), static_cast<uint64_t>(t.columns()) * sizeof(float)});
     }
@@ -188,11 +184,10 @@ class BlockWalker final : public Guide {
 
  private:
   const ModelConfig& config() const { return outer_.config; }
-  int64_t attended_width() const { return config().mixed_width(); }
-  static bool is_matrix(const WalkPlace& place) { return place.step && place.role != Role::output; }
+  static bool is_matrix(const WalkPlace& place) { return place.input && place.role != Role::output; }
   /// Many matrices in one tensor: experts', or heads' that attention takes up.
   static bool is_stacked(const WalkPlace& place) {
-    return place.step && (per_expert(*place.step) || per_head(*place.step));
+    return place.input && (per_expert(*place.input) || per_head(*place.input));
   }
 
   const WalkPlace* place_of(size_t tensor) const {
@@ -210,17 +205,15 @@ class BlockWalker final : public Guide {
     });
   }
 
-  Model model() const { return {outer_, kernels_, activations_}; }
+  /// The streams that move on.
+  std::array<WalkStream*, 2> streams() { return {&*rounded_, original_ ? &*original_ : nullptr}; }
 
   Status embed_all(const Context& context, size_t tensor) {
+    if (original_) CARAT_DO(original_->embed(context));
     const Tensor& t = checkpoint_.tensors[tensor];
     const Encoding& e = *targets_[tensor];
     outer_.embedding = {&e, embedding_.data(), t.rows(), t.columns(), e.row_bytes(t.columns())};
-    x_.resize(static_cast<size_t>(text_.tokens() * config().width));
-    CARAT_DO(passes_->each(context, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
-      embed(context.pool, outer_, pass.segments, x_.data() + pass.first * config().width);
-      return {};
-    }));
+    CARAT_DO(rounded_->embed(context));
     embedding_ = {};
     embedded_ = true;
     return {};
@@ -232,112 +225,23 @@ class BlockWalker final : public Guide {
     if (!embedded_) return error(Code::internal, "the embedding comes after the layers that read it");
     for (; stage_ < wanted; ++stage_) {
       CARAT_DO(open_layer(context));
-      CARAT_DO(leave_stage(context));
+      for (WalkStream* stream : streams())
+        if (stream) CARAT_DO(stream->leave(context, stage_ / kStages, walk_stages[stage_ % kStages]));
     }
     return open_layer(context);
   }
 
   /// The one of the present stage; none at the output.
   Status open_layer(const Context& context) {
-    const int64_t l = stage_ / kSteps;
+    const int64_t l = stage_ / kStages;
     if (layer_index_ == l || l == config().layers) return {};
     loaded_.reset();
     CARAT_TRY(LoadedLayer loaded, load_layer(context, checkpoint_, config(), l));
-    layer_ = loaded.weights();
+    for (WalkStream* stream : streams())
+      if (stream) stream->layer = loaded.weights();
     loaded_ = std::make_unique<LoadedLayer>(std::move(loaded));
     layer_index_ = l;
     return {};
-  }
-
-  /// Past the matrices of the present stage, whose rounded weights are in layer_.
-  Status leave_stage(const Context& context) {
-    const int64_t l = stage_ / kSteps;
-    const bool mixture = config().is_mixture(l);
-    switch (walk_steps[stage_ % kSteps]) {
-      case LinearInput::value_heads:
-        return attend(context, l);
-      case LinearInput::attention_output:
-        // Where the feed-forward is parallel, x waits for it.
-        return config().parallel ? Status() : add_attention(context, l);
-      case LinearInput::down:
-        if (mixture) return {};
-        CARAT_DO(each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
-          if (gated_.has(stage_))
-            gated_.get(context.pool, pass.first, pass.rows, scratch_.gate.data());
-          else
-            layer_gated(context.pool, model(), layer_, l, pass.rows, x, scratch_);
-          layer_down(context.pool, model(), layer_, l, pass.rows, x, scratch_);
-        }));
-        return config().parallel ? add_attention(context, l) : Status();
-      case LinearInput::experts_down:
-        if (!mixture) return {};
-        return each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
-          layer_experts(context.pool, model(), layer_, l, pass.rows, x, scratch_);
-        });
-      default:
-        return {};
-    }
-  }
-
-  template <class Body>
-  Status each_pass(const Context& context, Body&& body) {
-    return passes_->each(context, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
-      body(pass, x_.data() + pass.first * config().width);
-      return {};
-    });
-  }
-
-  Status attend(const Context& context, int64_t l) {
-    const int64_t mixed = attended_width();
-    attended_.resize(static_cast<size_t>(text_.tokens() * mixed));
-    return each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
-      layer_attention(context.pool, model(), layer_, l, pass.segments, false, x, scratch_);
-      std::memcpy(attended_.data() + pass.first * mixed, scratch_.attended.data(),
-                  static_cast<size_t>(pass.rows * mixed) * sizeof(float));
-    });
-  }
-
-  Status add_attention(const Context& context, int64_t l) {
-    const int64_t mixed = attended_width();
-    return each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
-      std::memcpy(scratch_.attended.data(), attended_.data() + pass.first * mixed,
-                  static_cast<size_t>(pass.rows * mixed) * sizeof(float));
-      layer_attention_output(context.pool, model(), layer_, l, pass.rows, x, scratch_);
-    });
-  }
-
-  /// scratch_ holds, or attended_, what the matrices of this place read of a pass: [rows, columns].
-  const float* input_rows(const Context& context, const WalkPlace& place, const SequencePasses::Pass& pass) {
-    const float* x = x_.data() + pass.first * config().width;
-    switch (*place.step) {
-      case LinearInput::attention:
-        return normed(context.pool, model(), layer_.attention_norm, pass.rows, x, scratch_);
-      case LinearInput::query_latent:
-      case LinearInput::latent:
-        latent_projections(context.pool, model(), layer_, place.layer, pass.rows,
-                           normed(context.pool, model(), layer_.attention_norm, pass.rows, x, scratch_),
-                           scratch_);
-        return *place.step == LinearInput::latent ? scratch_.latent.latent.data()
-                                                  : scratch_.latent.query_latent.data();
-      case LinearInput::attention_output:
-        return attended_.data() + pass.first * attended_width();
-      case LinearInput::feed_forward:
-        return normed(context.pool, model(), layer_.feed_forward_norm, pass.rows, x, scratch_);
-      case LinearInput::down:
-        if (config().is_mixture(place.layer))
-          shared_gated(context.pool, model(), layer_, place.layer, pass.rows, x, scratch_);
-        else
-          layer_gated(context.pool, model(), layer_, place.layer, pass.rows, x, scratch_);
-        return scratch_.gate.data();
-      case LinearInput::key_heads:
-      case LinearInput::value_heads:
-      case LinearInput::experts:
-      case LinearInput::experts_down:
-      case LinearInput::output:
-        break;
-    }
-    final_norm(context.pool, model(), x, pass.rows, scratch_.h.data());
-    return scratch_.h.data();
   }
 
   Result<ColumnGuide> guide_of_input(const Context& context, const WalkPlace& place, size_t tensor) {
@@ -345,14 +249,17 @@ class BlockWalker final : public Guide {
     open_.tokens = open_.least_tokens = text_.tokens();
     open_.shrink = options_.shrink;
     open_.damping = factor_.damping;
-    return ColumnGuide{importance_, &factor_};
+    if (!original_) return ColumnGuide{importance_, &factor_};
+    moments_ = {drift_, options_.propagate};
+    return ColumnGuide{importance_, &factor_, &moments_};
   }
 
   Result<ColumnGuide> guide_of_expert(const Context& context, const WalkPlace& place, size_t tensor,
                                       int64_t expert) {
-    if (experts_.layer() != place.layer) CARAT_DO(experts_.enter(context, model(), layer_, place.layer, x_));
-    CARAT_TRY(const ExpertFeedback::Matrix* m,
-              experts_.matrix(context, model(), layer_, *place.step, expert, *targets_[tensor]));
+    if (experts_.layer() != place.layer)
+      CARAT_DO(experts_.enter(context, rounded_->model(), rounded_->layer, place.layer, rounded_->states()));
+    CARAT_TRY(const ExpertFeedback::Matrix* m, experts_.matrix(context, rounded_->model(), rounded_->layer,
+                                                               *place.input, expert, *targets_[tensor]));
     if (m->tokens == 0 && !allow_unseen_)
       return usage_error(
           "none of the {} calibration tokens goes to expert {}, so that nothing says what its columns have "
@@ -370,7 +277,7 @@ class BlockWalker final : public Guide {
 
   Result<ColumnGuide> guide_of_head(const Context& context, const WalkPlace& place, size_t tensor,
                                     int64_t head) {
-    const int64_t columns = input_columns(config(), *place.step, place.layer);
+    const int64_t columns = input_columns(config(), *place.input, place.layer);
     if (heads_stage_ != stage_of(place)) CARAT_DO(measure_heads(context, place));
     heads_stage_ = stage_of(place);
     std::vector<float> hessian = std::exchange(heads_[static_cast<size_t>(head)], {});
@@ -387,22 +294,27 @@ class BlockWalker final : public Guide {
   /// Hessians of what each head's matrix reads, those of all heads in one pass: they are small.
   Status measure_heads(const Context& context, const WalkPlace& place) {
     HessianTap tap(context.pool, kernels_, activations_, config());
-    const Model shown{outer_, kernels_, activations_, nullptr, &tap};
-    CARAT_DO(each_pass(context, [&](const SequencePasses::Pass& pass, float* x) {
-      if (*place.step == LinearInput::value_heads)
-        layer_attention(context.pool, shown, layer_, place.layer, pass.segments, false, x, scratch_);
+    WalkStream& stream = *rounded_;
+    const Model shown = stream.model(&tap);
+    CARAT_DO(passes_->each(context, stream.scratch, [&](const SequencePasses::Pass& pass) -> Status {
+      float* const x = stream.states_of(pass);
+      if (*place.input == LinearInput::value_heads)
+        layer_attention(context.pool, shown, stream.layer, place.layer, pass.segments, false, x,
+                        stream.scratch);
       else
-        latent_projections(context.pool, shown, layer_, place.layer, pass.rows,
-                           normed(context.pool, shown, layer_.attention_norm, pass.rows, x, scratch_),
-                           scratch_);
+        latent_projections(
+            context.pool, shown, stream.layer, place.layer, pass.rows,
+            normed(context.pool, shown, stream.layer.attention_norm, pass.rows, x, stream.scratch),
+            stream.scratch);
+      return {};
     }));
-    heads_ = std::move(tap.hessians[static_cast<size_t>(*place.step)]);
+    heads_ = std::move(tap.hessians[static_cast<size_t>(*place.input)]);
     return {};
   }
 
   /// Hessian, importance and factor of the present input, for a matrix that becomes `target`.
   Status learn_input(const Context& context, const WalkPlace& place, const Encoding& target) {
-    const int64_t columns = input_columns(config(), *place.step, place.layer);
+    const int64_t columns = input_columns(config(), *place.input, place.layer);
     const int64_t stage = stage_of(place);
     const FeedbackOptions wanted = feedback_for(options_, target);
     const bool measured = measured_stage_ == stage;
@@ -419,15 +331,28 @@ class BlockWalker final : public Guide {
 
   Status measure_input(const Context& context, const WalkPlace& place, int64_t columns) {
     hessian_.assign(static_cast<size_t>(columns * columns), 0.0f);
-    const bool keeps = *place.step == LinearInput::down && activations_ == ActivationScheme::bfloat16 &&
-                       !config().is_mixture(place.layer) &&
-                       gated_.begin(stage_of(place), text_.tokens(), columns);
-    CARAT_DO(passes_->each(context, scratch_, [&](const SequencePasses::Pass& pass) -> Status {
-      const float* rows = input_rows(context, place, pass);
-      accumulate_gram(context.pool, kernels_, activations_, rows, pass.rows, columns, hessian_.data());
-      if (keeps) gated_.put(context.pool, pass.first, pass.rows, rows);
+    if (original_) drift_.assign(hessian_.size(), 0.0f);
+    bool keeps = *place.input == LinearInput::down && activations_ == ActivationScheme::bfloat16 &&
+                 !config().is_mixture(place.layer);
+    for (WalkStream* stream : streams())
+      if (stream) keeps = keeps && stream->begin_keeping(place.layer, columns);
+    std::vector<float> difference;
+    const auto measure = [&](const SequencePasses::Pass& pass) -> Status {
+      const float* x = rounded_->rows(context, place.layer, *place.input, pass);
+      accumulate_gram(context.pool, kernels_, activations_, x, pass.rows, columns, hessian_.data());
+      if (keeps) rounded_->keep(context, pass, x);
+      if (!original_) return {};
+      const float* wanted = original_->rows(context, place.layer, *place.input, pass);
+      if (keeps) original_->keep(context, pass, wanted);
+      difference.resize(static_cast<size_t>(pass.rows * columns));
+      context.pool.parallel_for(pass.rows, 1, [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = begin * columns; i < end * columns; ++i) difference[i] = wanted[i] - x[i];
+      });
+      accumulate_cross_gram(context.pool, kernels_, activations_, x, difference.data(), pass.rows, columns,
+                            columns, drift_.data());
       return {};
-    }));
+    };
+    CARAT_DO(passes_->each(context, rounded_->scratch, measure, original_ ? &original_->scratch : nullptr));
     mirror_gram(context.pool, hessian_.data(), columns);
     importance_ = diagonal_of(hessian_, columns);
     return {};
@@ -445,17 +370,15 @@ class BlockWalker final : public Guide {
   Weights outer_;
   std::vector<uint8_t> embedding_;  // as it is stored, until all tokens have been looked up
   bool embedded_ = false;
-  LayerWeights layer_;  // views into loaded_, matrices_ and stacks_
   std::unique_ptr<LoadedLayer> loaded_;
   int64_t layer_index_ = -1;
   std::unordered_map<Role, std::vector<float>> matrices_;  // the rounded ones of this layer
   std::unordered_map<Role, std::vector<uint8_t>> stacks_;  // those that stay as they are stored
 
-  int64_t stage_ = 0;  // whose input x_ and attended_ are at
-  std::vector<float> x_, attended_;
-  KeptRows gated_;  ///< of the stage whose Hessian was measured
+  int64_t stage_ = 0;  // whose input the streams are at
   std::optional<SequencePasses> passes_;
-  ForwardScratch scratch_;
+  std::optional<WalkStream> rounded_;   // its layer: views into loaded_, matrices_ and stacks_
+  std::optional<WalkStream> original_;  // with FeedbackOptions::propagate
 
   int64_t heads_stage_ = -1;               // of heads_
   std::vector<std::vector<float>> heads_;  // Hessians by head, lower triangles, until each is used
@@ -464,6 +387,8 @@ class BlockWalker final : public Guide {
 
   int64_t measured_stage_ = -1;  // of hessian_ and importance_
   std::vector<float> hessian_;
+  std::vector<float> drift_;  // InputDrift::moments
+  InputDrift moments_;
   FeedbackFactor factor_;
   int64_t factor_block_ = 0, factor_leaf_ = 0;  // that it was made for
   std::vector<float> importance_;

@@ -8,7 +8,9 @@
 #include "kernels/kernel_table.h"
 #include "model/forward.h"
 #include "quantize/testing.h"
+#include "rounders/input_drift.h"
 #include "stats/calibrate.h"
+#include "stats/gram.h"
 #include "stats/testing.h"
 
 namespace carat {
@@ -45,13 +47,14 @@ QuantizeOptions guided(const CalibrationText& with) {
 }
 
 /// Final hidden states of every token of `with`, in float.
-std::vector<float> hidden_states(const Checkpoint& checkpoint, const CalibrationText& with) {
+std::vector<float> hidden_states(const Checkpoint& checkpoint, const CalibrationText& with,
+                                 InputTap* tap = nullptr) {
   Runner runner;
   const auto weights = load_weights(runner.context(), checkpoint);
   EXPECT_TRUE(weights.ok()) << weights.error().message;
   const ModelConfig& c = weights->config;
   const KvFormat format{KvEncoding::f16, c.kv_heads, c.head_dim};
-  const Model m{*weights, *default_kernel_table().value(), ActivationScheme::float32};
+  const Model m{*weights, *default_kernel_table().value(), ActivationScheme::float32, nullptr, tap};
   std::vector<float> out(static_cast<size_t>(with.tokens() * c.width));
   ForwardScratch scratch;
   int64_t first = 0;
@@ -177,15 +180,18 @@ TEST(BlockWalker, every_family_is_walked) {
         tiny_model(std::string(family->architecture), testing::tiny_shape(*family, shape), 5);
     const CalibrationText with = text();
     QuantizeOptions options = guided(with);
-    const auto report = quantize(runner.context(), source, folder / "gptq.gguf", options);
-    ASSERT_TRUE(report.ok()) << report.error().message;
-    for (const TensorReport& t : report->tensors) EXPECT_EQ(t.method == "gptq", has_feedback(t)) << t.name;
-    options.method = "nearest";
-    options.text = nullptr;
-    const Checkpoint nearest = quantized(folder, source, options);
     const std::vector<float> exact = hidden_states(source, with);
-    EXPECT_LT(distance(hidden_states(*read_gguf(folder / "gptq.gguf"), with), exact),
-              0.9 * distance(hidden_states(nearest, with), exact));
+    QuantizeOptions without = options;
+    without.method = "nearest";
+    without.text = nullptr;
+    const double of_nearest = distance(hidden_states(quantized(folder, source, without), with), exact);
+    for (const double propagate : {0.0, 0.5}) {
+      options.feedback.propagate = propagate;
+      const auto report = quantize(runner.context(), source, folder / "gptq.gguf", options);
+      ASSERT_TRUE(report.ok()) << report.error().message;
+      for (const TensorReport& t : report->tensors) EXPECT_EQ(t.method == "gptq", has_feedback(t)) << t.name;
+      EXPECT_LT(distance(hidden_states(*read_gguf(folder / "gptq.gguf"), with), exact), 0.9 * of_nearest);
+    }
   }
 }
 
@@ -195,17 +201,114 @@ TEST(BlockWalker, the_order_and_the_number_of_threads_do_not_matter) {
   Checkpoint shuffled = model();
   std::ranges::reverse(shuffled.tensors);
   ASSERT_TRUE(shuffled.reindex().ok());
-  std::string expected;
+  std::string expected[2];
   for (const Checkpoint& source : {model(), shuffled})
-    for (const int threads : {1, 3}) {
-      Runner runner(threads);
-      QuantizeOptions options = guided(with);
-      options.slab_weights = threads == 1 ? 1 : 4u << 20;
-      ASSERT_TRUE(quantize(runner.context(), source, folder / "out.gguf", options).ok());
-      const std::string bytes = contents(folder / "out.gguf");
-      if (expected.empty()) expected = bytes;
-      EXPECT_TRUE(bytes == expected) << threads;
+    for (const int threads : {1, 3})
+      for (const bool propagate : {false, true}) {
+        Runner runner(threads);
+        QuantizeOptions options = guided(with);
+        options.feedback.propagate = propagate ? 0.5 : 0;
+        options.slab_weights = threads == 1 ? 1 : 4u << 20;
+        ASSERT_TRUE(quantize(runner.context(), source, folder / "out.gguf", options).ok());
+        const std::string bytes = contents(folder / "out.gguf");
+        if (expected[propagate].empty()) expected[propagate] = bytes;
+        EXPECT_TRUE(bytes == expected[propagate]) << threads;
+      }
+  EXPECT_FALSE(expected[0] == expected[1]);
+}
+
+/// Where nothing has been rounded there is nothing to make up for.
+TEST(BlockWalker, only_what_comes_after_rounded_tensors_is_moved) {
+  Folder folder;
+  const CalibrationText with = text();
+  std::vector<Checkpoint> made;
+  for (const double propagate : {0.0, 0.5}) {
+    QuantizeOptions options = guided(with);
+    options.recipe.rules = {*parse_tensor_rule("token_embd=F32")};
+    options.feedback.propagate = propagate;
+    made.push_back(quantized(folder, model(), options));
+    std::filesystem::rename(folder / "gptq.gguf", folder / fmt::format("{}.gguf", propagate));
+  }
+  EXPECT_EQ(made[1].metadata.number_at("carat.calibration.propagate").value(), 0.5);
+  for (const char* name : {"attn_q", "attn_v", "attn_output", "ffn_up", "ffn_down"})
+    for (const int layer : {0, 2}) {
+      const std::string full = fmt::format("blk.{}.{}.weight", layer, name);
+      const bool first =
+          layer == 0 && (std::string_view(name) == "attn_q" || std::string_view(name) == "attn_v");
+      EXPECT_EQ(*made[0].find(full)->read_all() == *made[1].find(full)->read_all(), first) << full;
     }
+}
+
+/// The rows that matrices of one place read.
+class RowsTap final : public InputTap {
+ public:
+  RowsTap(int64_t layer, LinearInput input) : layer_(layer), input_(input) {}
+  void input(const InputPlace& place, const float* x, int64_t tokens, int64_t columns) override {
+    if (place.layer == layer_ && place.input == input_) rows.insert(rows.end(), x, x + tokens * columns);
+  }
+  std::vector<float> rows;
+
+ private:
+  const int64_t layer_;
+  const LinearInput input_;
+};
+
+/// What a matrix becomes is what the definition gives for the inputs that two forward passes see.
+TEST(BlockWalker, weights_are_moved_by_what_their_inputs_lost) {
+  Folder folder;
+  const CalibrationText with = text();
+  const Checkpoint source = model();
+  QuantizeOptions options = guided(with);
+  options.activations = ActivationScheme::float32;
+  options.feedback.propagate = 0.7;
+  const Checkpoint walked = quantized(folder, source, options);
+  Runner runner;
+  const KernelTable& kernels = *default_kernel_table().value();
+  for (const auto& [name, input] : {std::pair{"blk.1.attn_q.weight", LinearInput::attention},
+                                    std::pair{"blk.2.ffn_up.weight", LinearInput::feed_forward},
+                                    std::pair{"blk.1.ffn_down.weight", LinearInput::down}}) {
+    const Tensor& t = *source.find(name);
+    const int64_t n = t.columns();
+    RowsTap wanted(name[4] - '0', input), had(name[4] - '0', input);
+    hidden_states(source, with, &wanted);
+    hidden_states(walked, with, &had);
+    std::vector<float> hessian(static_cast<size_t>(n * n)), moments(hessian.size());
+    std::vector<float> lost = wanted.rows;
+    for (size_t i = 0; i < lost.size(); ++i) lost[i] -= had.rows[i];
+    accumulate_cross_gram(runner.pool, kernels, ActivationScheme::float32, had.rows.data(), had.rows.data(),
+                          with.tokens(), n, n, hessian.data());
+    accumulate_cross_gram(runner.pool, kernels, ActivationScheme::float32, had.rows.data(), lost.data(),
+                          with.tokens(), n, n, moments.data());
+    const auto factor = prepare_feedback(runner.context(), kernels, hessian, n, options.feedback);
+    ASSERT_TRUE(factor.ok());
+    std::vector<float> weights(static_cast<size_t>(t.elements()));
+    ASSERT_TRUE(t.read_rows(0, t.rows(), weights.data()).ok());
+    const auto rows_of = [&](const std::vector<float>& w) {
+      return SourceRows{&encoding_f32(), reinterpret_cast<const uint8_t*>(w.data()), t.rows(), n};
+    };
+    const auto moved =
+        weights_for_drift(runner.context(), kernels, *factor, {moments, 0.7}, rows_of(weights));
+    ASSERT_TRUE(moved.ok());
+    const Tensor& out = *walked.find(name);
+    const std::vector<float> is = *out.read_all();
+    const auto share_alike = [&](const std::vector<float>& w) {
+      std::vector<uint8_t> bytes(out.bytes());
+      EXPECT_TRUE(
+          find_rounder("gptq")
+              ->round(runner.context(), kernels, *out.encoding, rows_of(w), {{}, &*factor}, bytes.data())
+              .ok());
+      size_t same = 0;
+      std::vector<float> row(static_cast<size_t>(n));
+      for (int64_t r = 0; r < t.rows(); ++r) {
+        out.encoding->decode(bytes.data() + static_cast<uint64_t>(r) * out.row_bytes(), row.data(), n);
+        for (int64_t i = 0; i < n; ++i)
+          same += std::abs(row[static_cast<size_t>(i)] - is[static_cast<size_t>(r * n + i)]) < 1e-6f;
+      }
+      return static_cast<double>(same) / static_cast<double>(is.size());
+    };
+    EXPECT_GT(share_alike(*moved), 0.97) << name;
+    EXPECT_LT(share_alike(weights), 0.9) << name;
+  }
 }
 
 TEST(BlockWalker, a_resume_ends_in_the_same_bytes) {
@@ -213,6 +316,7 @@ TEST(BlockWalker, a_resume_ends_in_the_same_bytes) {
   const CalibrationText with = text();
   const Checkpoint source = model();
   QuantizeOptions options = guided(with);
+  options.feedback.propagate = 0.5;
   Runner whole;
   ASSERT_TRUE(quantize(whole.context(), source, folder / "whole.gguf", options).ok());
   const std::string out = folder / "out.gguf";
@@ -240,6 +344,9 @@ TEST(BlockWalker, a_resume_ends_in_the_same_bytes) {
         divided.sequences.emplace_back(s.begin() + at, s.begin() + at + divided.context);
     other.text = &divided;
     EXPECT_EQ(quantize(second.context(), source, out, other).error().code, Code::usage) << "other sequences";
+    other = options;
+    other.feedback.propagate = 0;
+    EXPECT_EQ(quantize(second.context(), source, out, other).error().code, Code::usage) << "other options";
     const auto resumed = quantize(second.context(), source, out, options);
     ASSERT_TRUE(resumed.ok()) << resumed.error().message;
     EXPECT_TRUE(contents(out) == contents(folder / "whole.gguf")) << stop_after;

@@ -139,6 +139,14 @@ Status check_data(const Method& method, const QuantizeOptions& options) {
     return usage_error(
         "the method '{}' makes no use of Hessians; leave out --hessians, or choose --method gptq",
         method.rounder->name());
+  if (options.feedback.propagate > 0 && !method.rounder->needs_feedback())
+    return usage_error("the method '{}' moves no weights: leave out --propagate, or choose --method gptq",
+                       method.rounder->name());
+  if (options.hessians && options.feedback.propagate > 0)
+    return usage_error(
+        "--propagate follows what rounding does to the inputs of each matrix, which the Hessians of "
+        "--hessians "
+        "do not know; give --text FILE instead");
   if (options.hessians && options.text)
     return usage_error("--text and --hessians say the same in two ways; leave out one of them");
   if (options.hessians && !method.transforms.empty())

@@ -198,6 +198,7 @@ Metadata carried_metadata(const Checkpoint& checkpoint, const Work& work) {
     m.set("carat.calibration.order", Value::string(std::string(column_order_name(work.feedback.order))));
     m.set("carat.calibration.shrink", Value::f32(static_cast<float>(work.feedback.shrink)));
     m.set("carat.calibration.damp", Value::f32(static_cast<float>(work.feedback.damp)));
+    m.set("carat.calibration.propagate", Value::f32(static_cast<float>(work.feedback.propagate)));
   }
   if (work.calibration) set_calibration(m, *work.calibration);
   TextSketch sketch;
@@ -256,16 +257,13 @@ Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) 
   for (const TensorPlan& t : work.plan.tensors)
     hash.update(fmt::format("{} {} {}\n", t.name, t.to->name, t.method));
   if (work.text)
-    hash.update(fmt::format("text {} in {} through {} shrink {} damp {} order {}\n", work.text->digest,
-                            work.text->context, activation_scheme_name(work.activations),
-                            work.feedback.shrink, work.feedback.damp,
-                            column_order_name(work.feedback.order)));
+    hash.update(fmt::format("text {} in {} through {} {}\n", work.text->digest, work.text->context,
+                            activation_scheme_name(work.activations), feedback_words(work.feedback)));
   if (work.hessians) {
     const CalibrationOrigin& origin = work.hessians->origin();
     hash.update(work.hessians->digest());
-    hash.update(fmt::format("hessians {} through {} shrink {} damp {} order {}\n",
-                            fmt::join(origin.text_digests, " "), origin.arithmetic, work.feedback.shrink,
-                            work.feedback.damp, column_order_name(work.feedback.order)));
+    hash.update(fmt::format("hessians {} through {} {}\n", fmt::join(origin.text_digests, " "),
+                            origin.arithmetic, feedback_words(work.feedback)));
   }
   if (work.calibration) hash.update(fmt::format("calibration {}\n", work.calibration->digest));
   CARAT_TRY(const std::string source, source_fingerprint(checkpoint));

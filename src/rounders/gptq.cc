@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "rounders/block_rows.h"
+#include "rounders/input_drift.h"
 
 namespace carat {
 namespace {
@@ -46,27 +47,30 @@ class Gptq final : public Rounder {
       position[static_cast<size_t>(f.order[p])] = static_cast<int32_t>(p);
     const int64_t scratch_bytes = table.feedback_scratch[encoding](source.columns);
     TaskScratch scratch(context.pool.threads());
-    return round_in_tasks(context, kernels, e, source, guide.importance, kFeedbackRows, out,
-                          [&](const RowsTask& task) {
-                            double cost[kFeedbackRows];
-                            feedback({.weights = task.weights,
-                                      .rows = task.rows,
-                                      .columns = source.columns,
-                                      .slices = f.slices.data(),
-                                      .weight = weight.empty() ? nullptr : weight.data(),
-                                      .order = f.order.empty() ? nullptr : f.order.data(),
-                                      .position = f.order.empty() ? nullptr : position.data(),
-                                      .grouped = f.block != 0,
-                                      .scratch = scratch.of(task.thread, scratch_bytes),
-                                      .out = task.out,
-                                      .cost = cost,
-                                      .groups = shape_of(e, source.columns),
-                                      .row_bytes = static_cast<int64_t>(e.row_bytes(source.columns)),
-                                      .scale = e.shared_rows == 1 ? nullptr : guide.scale.data(),
-                                      .zero = e.shared_rows == 1 ? nullptr : guide.zero.data()});
-                            for (int64_t r = 0; r < task.rows; ++r)
-                              task.errors[r].feedback_error = f.unit * cost[r];
-                          });
+    std::vector<float> moved;
+    if (guide.drift) {
+      CARAT_TRY(moved, weights_for_drift(context, kernels, f, *guide.drift, source));
+    }
+    return round_in_tasks(
+        context, kernels, e, source, guide.importance, kFeedbackRows, out, [&](const RowsTask& task) {
+          double cost[kFeedbackRows];
+          feedback({.weights = moved.empty() ? task.weights : moved.data() + task.first * source.columns,
+                    .rows = task.rows,
+                    .columns = source.columns,
+                    .slices = f.slices.data(),
+                    .weight = weight.empty() ? nullptr : weight.data(),
+                    .order = f.order.empty() ? nullptr : f.order.data(),
+                    .position = f.order.empty() ? nullptr : position.data(),
+                    .grouped = f.block != 0,
+                    .scratch = scratch.of(task.thread, scratch_bytes),
+                    .out = task.out,
+                    .cost = cost,
+                    .groups = shape_of(e, source.columns),
+                    .row_bytes = static_cast<int64_t>(e.row_bytes(source.columns)),
+                    .scale = e.shared_rows == 1 ? nullptr : guide.scale.data(),
+                    .zero = e.shared_rows == 1 ? nullptr : guide.zero.data()});
+          for (int64_t r = 0; r < task.rows; ++r) task.errors[r].feedback_error = f.unit * cost[r];
+        });
   }
 };
 

@@ -21,10 +21,13 @@ struct SourceRows {
   int64_t rows = 0, columns = 0;
 };
 
+struct InputDrift;
+
 /// What calibration found out about a tensor's columns. Without it all count alike.
 struct ColumnGuide {
   std::span<const float> importance = {};    ///< one non-negative number per column, or empty for uniform
   const FeedbackFactor* feedback = nullptr;  ///< how columns depend on each other (hessian.h), or null
+  const InputDrift* drift = nullptr;  ///< with it: how far they are off by now (input_drift.h), or null
   /// [groups]: of encodings whose rows share parameters, those of the rows at hand (shared_scales.h).
   std::span<const float> scale = {}, zero = {};
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/checked.h"
@@ -46,15 +47,17 @@ class FloatColumns {
                 stride_);
     });
   }
-  /// sums[i - begin, k] of columns i in [begin, end) and j + k, k < wide; [end - begin, kWide].
-  void multiply(int64_t begin, int64_t end, int64_t j, int64_t wide, float* sums) const {
+  /// sums[i - begin, k] of the columns i in [begin, end) of `a` and j + k, k < wide, of this; [end - begin,
+  /// kWide].
+  void multiply(const FloatColumns& a, int64_t begin, int64_t end, int64_t j, int64_t wide,
+                float* sums) const {
     WeightRows w;
     w.encoding = &encoding_f32();
     w.data = w.next = reinterpret_cast<const uint8_t*>(transposed_.get() + j * stride_);
     w.row_bytes = stride_ * static_cast<int64_t>(sizeof(float));
     w.rows = static_cast<int>(wide);
     w.columns = tokens_;
-    product_(w, {.tokens = end - begin, .x = transposed_.get() + begin * stride_, .stride = stride_}, sums,
+    product_(w, {.tokens = end - begin, .x = a.transposed_.get() + begin * stride_, .stride = stride_}, sums,
              kWide);
   }
 
@@ -84,8 +87,9 @@ class Bf16Columns {
       for (int64_t p = begin; p < end; ++p) kernels_.pack_bf16_columns(x, columns, p, panels_);
     });
   }
-  void multiply(int64_t begin, int64_t end, int64_t j, int64_t wide, float* sums) const {
-    kernels_.bf16_panels(panels_, j, wide, panels_, begin, end - begin, sums, kWide);
+  void multiply(const Bf16Columns& a, int64_t begin, int64_t end, int64_t j, int64_t wide,
+                float* sums) const {
+    kernels_.bf16_panels(panels_, j, wide, a.panels_, begin, end - begin, sums, kWide);
   }
 
  private:
@@ -94,36 +98,44 @@ class Bf16Columns {
   std::unique_ptr<int32_t[]> memory_;
 };
 
+/// h [rows, columns] += a^T b; without b, a^T a below and on the diagonal.
 template <class Columns>
-void accumulate(ThreadPool& pool, const KernelTable& kernels, const float* x, int64_t tokens, int64_t columns,
-                float* h) {
+void accumulate(ThreadPool& pool, const KernelTable& kernels, const float* a, const float* b, int64_t tokens,
+                int64_t rows, int64_t columns, float* h) {
   struct Job {
     int64_t row, column;
   };
   constexpr JobSize kJob = Columns::kJob;
   constexpr int64_t kWide = Columns::kWide;
+  const bool all = b != nullptr;
   std::vector<Job> jobs;
-  for (int64_t row = 0; row < columns; row += kJob.rows)
-    for (int64_t column = 0; column < std::min(columns, row + kJob.rows); column += kJob.columns)
+  for (int64_t row = 0; row < rows; row += kJob.rows)
+    for (int64_t column = 0; column < (all ? columns : std::min(columns, row + kJob.rows));
+         column += kJob.columns)
       jobs.push_back({row, column});
 
-  Columns transposed(kernels, std::min(tokens, kGramTokens), columns);
+  const int64_t at_once = std::min(tokens, kGramTokens);
+  Columns of_a(kernels, at_once, rows);
+  std::optional<Columns> of_b;
+  if (all) of_b.emplace(kernels, at_once, columns);
   for (int64_t first = 0; first < tokens; first += kGramTokens) {
     const int64_t n = std::min(kGramTokens, tokens - first);
-    transposed.take(pool, x + first * columns, n, columns);
+    of_a.take(pool, a + first * rows, n, rows);
+    if (all) of_b->take(pool, b + first * columns, n, columns);
+    const Columns& right = all ? *of_b : of_a;
     pool.parallel_for(static_cast<int64_t>(jobs.size()), 1, [&](int64_t job_begin, int64_t job_end, int) {
       alignas(64) float sums[kJob.rows * kWide];
       for (int64_t job = job_begin; job < job_end; ++job) {
         const auto [row, column] = jobs[job];
-        const int64_t end = std::min(columns, row + kJob.rows);
-        const int64_t columns_end = std::min(end, column + kJob.columns);
+        const int64_t end = std::min(rows, row + kJob.rows);
+        const int64_t columns_end = std::min(all ? columns : end, column + kJob.columns);
         for (int64_t j = column; j < columns_end; j += kWide) {
-          const int64_t begin = std::max(row, j), wide = std::min(kWide, columns - j);
-          transposed.multiply(begin, end, j, wide, sums);
+          const int64_t begin = all ? row : std::max(row, j), wide = std::min(kWide, columns - j);
+          right.multiply(of_a, begin, end, j, wide, sums);
           for (int64_t i = begin; i < end; ++i) {
             const float* from = sums + (i - begin) * kWide;
             float* to = h + i * columns + j;
-            const int64_t count = std::min(wide, i - j + 1);
+            const int64_t count = all ? wide : std::min(wide, i - j + 1);
             for (int64_t k = 0; k < count; ++k) to[k] += from[k];
           }
         }
@@ -132,14 +144,23 @@ void accumulate(ThreadPool& pool, const KernelTable& kernels, const float* x, in
   }
 }
 
+void accumulate(ThreadPool& pool, const KernelTable& kernels, ActivationScheme scheme, const float* a,
+                const float* b, int64_t tokens, int64_t rows, int64_t columns, float* h) {
+  const auto with = scheme == ActivationScheme::bfloat16 ? accumulate<Bf16Columns> : accumulate<FloatColumns>;
+  with(pool, kernels, a, b, tokens, rows, columns, h);
+}
+
 }  // namespace
 
 void accumulate_gram(ThreadPool& pool, const KernelTable& kernels, ActivationScheme scheme, const float* x,
                      int64_t tokens, int64_t columns, float* h) {
-  if (scheme == ActivationScheme::bfloat16)
-    accumulate<Bf16Columns>(pool, kernels, x, tokens, columns, h);
-  else
-    accumulate<FloatColumns>(pool, kernels, x, tokens, columns, h);
+  accumulate(pool, kernels, scheme, x, nullptr, tokens, columns, columns, h);
+}
+
+void accumulate_cross_gram(ThreadPool& pool, const KernelTable& kernels, ActivationScheme scheme,
+                           const float* a, const float* b, int64_t tokens, int64_t rows, int64_t columns,
+                           float* h) {
+  accumulate(pool, kernels, scheme, a, b, tokens, rows, columns, h);
 }
 
 void mirror_gram(ThreadPool& pool, float* h, int64_t columns) {

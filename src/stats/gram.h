@@ -1,7 +1,8 @@
 // Gram matrices of activations: the second-order statistics that GPTQ and its kin weigh errors by.
 //
 // The sum over tokens is a matrix product of the transposed activations with themselves, computed by the
-// kernels of the forward pass, panel by panel of columns, lower triangle only. Rejected: OpenBLAS, which
+// kernels of the forward pass, panel by panel of columns, lower triangle only; likewise that of two sets of
+// activations with each other, all of it. Rejected: OpenBLAS, which
 // is as fast (both reach 95 % of the peak of a Zen 4 core), but whose sums depend on the core type it finds.
 #pragma once
 
@@ -21,6 +22,12 @@ namespace carat {
 void accumulate_gram(ThreadPool& pool, const KernelTable& kernels, ActivationScheme scheme, const float* x,
                      int64_t tokens, int64_t columns, float* h);
 inline constexpr int64_t kGramTokens = 1024;
+
+/// h[i, j] += sum over t of a[t, i] * b[t, j], all of it: a [tokens, rows], b [tokens, columns], h [rows,
+/// columns]. Otherwise as accumulate_gram(), with as much memory for each.
+void accumulate_cross_gram(ThreadPool& pool, const KernelTable& kernels, ActivationScheme scheme,
+                           const float* a, const float* b, int64_t tokens, int64_t rows, int64_t columns,
+                           float* h);
 
 /// Copies the lower triangle to the upper one.
 void mirror_gram(ThreadPool& pool, float* h, int64_t columns);

@@ -48,6 +48,36 @@ TEST_P(Gram, IsTheSumOfOuterProducts) {
   }
 }
 
+TEST_P(Gram, OfTwoSetsIsTheSumOfTheirOuterProducts) {
+  ThreadPool pool(2);
+  struct Shape {
+    int64_t rows, columns;
+  };
+  for (const auto [rows, columns] : {Shape{1, 1}, {70, 15}, {15, 70}, {300, 129}, {129, 300}, {64, 64}}) {
+    for (const int64_t tokens : {1, 33, static_cast<int>(kGramTokens) + 5}) {
+      auto a = random_activations(tokens, rows), b = random_activations(tokens + 1, columns);
+      b.erase(b.begin(), b.begin() + columns);
+      std::vector<float> h(rows * columns, 1);
+      accumulate_cross_gram(pool, **default_kernel_table(), GetParam(), a.data(), b.data(), tokens, rows,
+                            columns, h.data());
+      if (GetParam() == ActivationScheme::bfloat16)
+        for (auto* x : {&a, &b})
+          for (float& v : *x) v = bf16_to_float(float_to_bf16(v));
+      for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < columns; ++j) {
+          double expected = 1, scale = 1;
+          for (int64_t t = 0; t < tokens; ++t) {
+            const double product = double{a[t * rows + i]} * b[t * columns + j];
+            expected += product;
+            scale += std::abs(product);
+          }
+          ASSERT_NEAR(h[i * columns + j], expected, 3e-6 * scale) << rows << ", " << i << ", " << j;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(Gram, SameBitsForAnyThreadsAndWholeBlocks) {
   const int64_t columns = 100, tokens = 2 * kGramTokens + 77;
   const auto x = random_activations(tokens, columns);

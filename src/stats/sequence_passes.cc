@@ -40,7 +40,7 @@ SequencePasses::SequencePasses(const ModelConfig& config, std::span<const std::v
 }
 
 Status SequencePasses::each(const Context& context, ForwardScratch& scratch,
-                            const std::function<Status(const Pass&)>& body) {
+                            const std::function<Status(const Pass&)>& body, ForwardScratch* second) {
   const auto count = static_cast<int64_t>(sequences_.size());
   std::vector<ForwardSegment> segments;
   for (int64_t first = 0; first < count; first += at_once_) {
@@ -52,7 +52,8 @@ Status SequencePasses::each(const Context& context, ForwardScratch& scratch,
       for (int64_t i = 0; i < n; ++i)
         segments.push_back({std::span(sequences_[first + i]).subspan(at, piece), at,
                             std::span(views_).subspan(i * config_.layers, config_.layers), piece});
-      begin_forward(context.pool, config_, segments, scratch);
+      for (ForwardScratch* each : {&scratch, second})
+        if (each) begin_forward(context.pool, config_, segments, *each);
       CARAT_DO(body({segments, first * length_ + at, n * piece}));
     }
   }

@@ -33,9 +33,10 @@ class SequencePasses {
     int64_t first;  ///< row of its first token
     int64_t rows;   ///< tokens of it
   };
-  /// body(pass) for all in turn, after begin_forward() on `scratch`. Errors: those of body; interruption.
-  Status each(const Context& context, ForwardScratch& scratch,
-              const std::function<Status(const Pass&)>& body);
+  /// body(pass) for all in turn, after begin_forward() on `scratch`, and on a second one where two models are
+  /// looked at side by side. Errors: those of body; interruption.
+  Status each(const Context& context, ForwardScratch& scratch, const std::function<Status(const Pass&)>& body,
+              ForwardScratch* second = nullptr);
 
  private:
   ModelConfig config_;

@@ -1,0 +1,35 @@
+#include "rounders/input_drift.h"
+
+#include "kernels/kernel_table.h"
+#include "kernels/search_table.h"
+#include "rounders/feedback_solve.h"
+
+namespace carat {
+
+Result<std::vector<float>> weights_for_drift(const Context& context, const KernelTable& kernels,
+                                             const FeedbackFactor& factor, const InputDrift& drift,
+                                             const SourceRows& source) {
+  const int64_t n = source.columns, rows = source.rows;
+  if (static_cast<int64_t>(drift.moments.size()) != n * n || factor.columns != n)
+    return error(Code::internal, "a drift of {} numbers and a factor of {} columns for {} columns",
+                 drift.moments.size(), factor.columns, n);
+  std::vector<float> weights(static_cast<size_t>(rows * n)), step(weights.size());
+  const uint64_t row_bytes = source.encoding->row_bytes(n);
+  const SearchTable& table = search_table(kernels.isa);
+  context.pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
+    decode_rows(table, *source.encoding, source.bytes + static_cast<uint64_t>(begin) * row_bytes, end - begin,
+                n, weights.data() + begin * n);
+  });
+  const WeightView moments{&encoding_f32(), reinterpret_cast<const uint8_t*>(drift.moments.data()), n, n,
+                           static_cast<uint64_t>(n) * sizeof(float)};
+  const MatmulTarget target{moments, step.data(), n};
+  matmul(kernels, context.pool, ActivationScheme::float32, {&target, 1}, weights.data(), n, rows);
+  CARAT_DO(solve_feedback(context, kernels, factor, step));
+  const auto share = static_cast<float>(drift.share);
+  context.pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin * n; i < end * n; ++i) weights[i] += share * step[i];
+  });
+  return weights;
+}
+
+}  // namespace carat
