@@ -10,6 +10,7 @@
 #include "cli/budget_options.h"
 #include "cli/calibration_text.h"
 #include "cli/checks.h"
+#include "cli/feedback_options.h"
 #include "cli/file_checks.h"
 #include "cli/format.h"
 #include "cli/split_size.h"
@@ -165,8 +166,8 @@ json::object report_json(const QuantizeReport& report, const std::string& out) {
       if (t.name.find("_exps.") != std::string::npos) {
         tensor["calibration_tokens_least"] = t.guide.least_tokens;
         tensor["experts_unseen"] = t.guide.unseen;
-        tensor["shrink"] = t.guide.shrink;
       }
+      tensor["shrink"] = t.guide.shrink;
       tensor["damping"] = t.guide.damping;
       tensor["relative_loss"] = t.guide.relative_loss;
       if (t.guide.searched_loss > 0) tensor["relative_loss_of_search"] = t.guide.searched_loss;
@@ -403,39 +404,7 @@ VerbBody prepare(CLI::App& app) {
   add_calibration_text(app, o->text, "Calibration text, UTF-8, for methods that use data");
   for (const char* of_text : {"--chat", "--ctx", "--chunks", "--activations"})
     app.get_option(of_text)->needs(app.get_option("--text"));
-  static constexpr ColumnOrder orders[] = {ColumnOrder::natural, ColumnOrder::descending,
-                                           ColumnOrder::grouped};
-  app.add_option_function<std::string>(
-         "--order",
-         [o](const std::string& name) {
-           for (const ColumnOrder order : orders)
-             if (column_order_name(order) == name) o->library.feedback.order = order;
-         },
-         "gptq: which columns are rounded first: natural (the default), descending (those that\n"
-         "matter most; scales are chosen before), grouped (the same inside blocks)")
-      ->check([](const std::string& name) {
-        for (const ColumnOrder order : orders)
-          if (column_order_name(order) == name) return std::string();
-        return fmt::format("unknown order '{}'; there are natural, descending, grouped", name);
-      })
-      ->type_name("ORDER");
-  app.add_option("--shrink", o->library.feedback.shrink,
-                 "gptq: how far Hessians are drawn towards their diagonals, 0 to 1")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0))
-      ->type_name("SHARE");
-  app.add_option("--damp", o->library.feedback.damp,
-                 "gptq: what is added to the diagonal, as a share of its mean")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0))
-      ->type_name("SHARE");
-  app.add_option("--propagate", o->library.feedback.propagate,
-                 "gptq: how far weights are moved to make up for what rounding earlier ones did to\n"
-                 "their inputs, 0 to 1; 0.5 is a good share, takes about twice the time, and needs\n"
-                 "--text")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0))
-      ->type_name("SHARE");
+  add_feedback_options(app, o->library.feedback);
   app.add_option("--smooth", o->library.transforms.smooth,
                  "smoothquant: how much of the activations' magnitude moves to the weights, 0 to 1")
       ->capture_default_str()

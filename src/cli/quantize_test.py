@@ -126,6 +126,19 @@ class Quantize(Case):
         scored = lambda m: self.document("perplexity", m, "--text", TEXT, "--ctx", "128", "--chunks", "16",
                                          "--reference", wide, "--activations", "float32")["kl"]["mean"]
         self.assertLess(scored(guided), 0.9 * scored(plain))
+        moved = self.path("moved.gguf")
+        of_down = self.document("quantize", wide, moved, *rule, *options, "--propagate", "0.5", "--shrink", "0.3,down=0.2")
+        self.assertEqual([next(t["shrink"] for t in of_down["tensors"] if t["name"] == f"blk.1.{name}.weight")
+                          for name in ("ffn_down", "attn_q")], [0.2, 0.3])
+        self.assertLess(scored(moved), scored(guided))
+        for wrong, says in (("1.5", "from 0 to 1"), ("0.3,mouth=0.2", "attention_output"), ("down=", "share")):
+            self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, *options, "--shrink", wrong, says=says)
+        self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--propagate", "0.5", says="--method gptq")
+        hessians = self.path("hessians")
+        self.succeed("calibrate", wide, "--text", TEXT, "--ctx", "128", "--chunks", "4", "-o", self.path("s.gguf"), "--hessians",
+                     hessians)
+        self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--method", "gptq", "--hessians", hessians, "--propagate",
+                    "0.5", says="give --text")
         self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--method", "gptq", says="--text")
         self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--method", "nearest", "--text", TEXT,
                     says="nearest")

@@ -96,7 +96,7 @@ class BlockWalker final : public Guide {
  public:
   BlockWalker(const Checkpoint& checkpoint, const KernelTable& kernels,
               std::span<const Encoding* const> targets, const CalibrationText& text,
-              ActivationScheme activations, const FeedbackOptions& options, bool allow_unseen)
+              ActivationScheme activations, const WalkFeedback& options, bool allow_unseen)
       : checkpoint_(checkpoint),
         kernels_(kernels),
         targets_(targets),
@@ -247,7 +247,7 @@ class BlockWalker final : public Guide {
   Result<ColumnGuide> guide_of_input(const Context& context, const WalkPlace& place, size_t tensor) {
     CARAT_DO(learn_input(context, place, *targets_[tensor]));
     open_.tokens = open_.least_tokens = text_.tokens();
-    open_.shrink = options_.shrink;
+    open_.shrink = options_.at(*place.input, *targets_[tensor]).shrink;
     open_.damping = factor_.damping;
     if (!original_) return ColumnGuide{importance_, &factor_};
     moments_ = {drift_, options_.propagate};
@@ -284,9 +284,9 @@ class BlockWalker final : public Guide {
     mirror_gram(context.pool, hessian.data(), columns);
     head_importance_ = diagonal_of(hessian, columns);
     CARAT_TRY(head_factor_, prepare_feedback(context, kernels_, hessian, columns,
-                                             feedback_for(options_, *targets_[tensor])));
+                                             options_.at(*place.input, *targets_[tensor])));
     open_.tokens = open_.least_tokens = text_.tokens();
-    open_.shrink = options_.shrink;
+    open_.shrink = options_.at(*place.input, *targets_[tensor]).shrink;
     open_.damping = std::max(open_.damping, head_factor_.damping);
     return ColumnGuide{head_importance_, &head_factor_};
   }
@@ -316,7 +316,7 @@ class BlockWalker final : public Guide {
   Status learn_input(const Context& context, const WalkPlace& place, const Encoding& target) {
     const int64_t columns = input_columns(config(), *place.input, place.layer);
     const int64_t stage = stage_of(place);
-    const FeedbackOptions wanted = feedback_for(options_, target);
+    const FeedbackOptions wanted = options_.at(*place.input, target);
     const bool measured = measured_stage_ == stage;
     if (measured && factor_block_ == wanted.block && factor_leaf_ == wanted.leaf) return {};
     if (!measured) CARAT_DO(measure_input(context, place, columns));
@@ -363,7 +363,7 @@ class BlockWalker final : public Guide {
   const std::span<const Encoding* const> targets_;
   const CalibrationText& text_;
   const ActivationScheme activations_;
-  const FeedbackOptions options_;
+  const WalkFeedback options_;
   const bool allow_unseen_;
   std::unordered_map<std::string, WalkPlace> places_;
 
@@ -378,7 +378,7 @@ class BlockWalker final : public Guide {
   int64_t stage_ = 0;  // whose input the streams are at
   std::optional<SequencePasses> passes_;
   std::optional<WalkStream> rounded_;   // its layer: views into loaded_, matrices_ and stacks_
-  std::optional<WalkStream> original_;  // with FeedbackOptions::propagate
+  std::optional<WalkStream> original_;  // with WalkFeedback::propagate
 
   int64_t heads_stage_ = -1;               // of heads_
   std::vector<std::vector<float>> heads_;  // Hessians by head, lower triangles, until each is used
@@ -401,7 +401,7 @@ class BlockWalker final : public Guide {
 Result<std::unique_ptr<Guide>> make_block_walker(const Context& context, const Checkpoint& checkpoint,
                                                  std::span<const Encoding* const> targets,
                                                  const CalibrationText& text, ActivationScheme activations,
-                                                 const FeedbackOptions& options, bool allow_unseen) {
+                                                 const WalkFeedback& options, bool allow_unseen) {
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
   auto walker =
       std::make_unique<BlockWalker>(checkpoint, *kernels, targets, text, activations, options, allow_unseen);

@@ -48,6 +48,6 @@ Result<std::vector<bool>> walked_tensors(const Checkpoint& checkpoint);
 Result<std::unique_ptr<Guide>> make_block_walker(const Context& context, const Checkpoint& checkpoint,
                                                  std::span<const Encoding* const> targets,
                                                  const CalibrationText& text, ActivationScheme activations,
-                                                 const FeedbackOptions& options, bool allow_unseen);
+                                                 const WalkFeedback& options, bool allow_unseen);
 
 }  // namespace carat

@@ -239,6 +239,31 @@ TEST(BlockWalker, only_what_comes_after_rounded_tensors_is_moved) {
     }
 }
 
+TEST(BlockWalker, hessians_are_shrunk_by_what_they_are_of) {
+  Folder folder;
+  const CalibrationText with = text();
+  QuantizeOptions options = guided(with);
+  Runner runner;
+  const std::string out = folder / "out.gguf";
+  ASSERT_TRUE(quantize(runner.context(), model(), out, options).ok());
+  const Checkpoint alike = *read_gguf(out);
+  EXPECT_FALSE(alike.metadata.find("carat.calibration.shrink_of"));
+  options.feedback.shrink_of[LinearInput::down] = 0.9;
+  EXPECT_NE(options.feedback.words(), WalkFeedback().words()) << "what a resume goes by";
+  const std::string other = folder / "other.gguf";
+  const auto report = quantize(runner.context(), model(), other, options);
+  ASSERT_TRUE(report.ok()) << report.error().message;
+  for (const TensorReport& t : report->tensors) {
+    if (t.guide.tokens == 0) continue;
+    const bool down = t.name.find("down") != std::string::npos;
+    EXPECT_EQ(t.guide.shrink, down ? 0.9 : 0.4) << t.name;
+    if (t.name.find("blk.0") != 0) continue;  // later ones see what down became
+    const bool same = *alike.find(t.name)->read_all() == *read_gguf(other)->find(t.name)->read_all();
+    EXPECT_EQ(same, !down) << t.name;
+  }
+  EXPECT_EQ(*read_gguf(other)->metadata.string_at("carat.calibration.shrink_of").value(), "0.4 down 0.9");
+}
+
 /// The rows that matrices of one place read.
 class RowsTap final : public InputTap {
  public:

@@ -143,18 +143,17 @@ const Rounder& BudgetProblem::rounder_of(size_t tensor) const {
 
 /// A grouped order takes a factor for every encoding, and changes what they err by 3 %: not worth it here.
 /// Matrices are measured one at a time, each with the inputs that it has in the source.
-FeedbackOptions BudgetProblem::feedback_measured() const {
-  FeedbackOptions o = options_->feedback;
+WalkFeedback BudgetProblem::feedback_measured() const {
+  WalkFeedback o = options_->feedback;
   if (o.order == ColumnOrder::grouped) o.order = ColumnOrder::natural;
   o.propagate = 0;
   return o;
 }
 
 std::string BudgetProblem::method_words() const {
-  const FeedbackOptions feedback = feedback_measured();
   std::string words = fmt::format("{} {}", method_.rounder->name(), kRounderRevision);
   if (method_.uses_text()) words += fmt::format(" through {}", activation_scheme_name(options_->activations));
-  if (method_.rounder->needs_feedback()) words += " " + feedback_words(feedback);
+  if (method_.rounder->needs_feedback()) words += " " + feedback_measured().words();
   return words;
 }
 

@@ -75,7 +75,7 @@ class BudgetProblem {
   Result<BudgetChoice> choice_of(Allocation allocation) const;
   QuantizeOptions options_with(Recipe recipe) const;
   const Rounder& rounder_of(size_t tensor) const;
-  FeedbackOptions feedback_measured() const;
+  WalkFeedback feedback_measured() const;
   std::string method_words() const;
 
   const Checkpoint* checkpoint_;

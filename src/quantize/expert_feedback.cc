@@ -90,7 +90,7 @@ std::span<const int32_t> ExpertFeedback::tokens_of(int64_t expert) const {
 Result<const ExpertFeedback::Matrix*> ExpertFeedback::matrix(const Context& context, const Model& model,
                                                              const LayerWeights& w, LinearInput input,
                                                              int64_t expert, const Encoding& target) {
-  FeedbackOptions wanted = feedback_for(options_, target);
+  FeedbackOptions wanted = options_.at(input, target);
   const bool shared = input == LinearInput::experts;
   if (const auto known = kept_.find(expert); shared && known != kept_.end()) {
     if (is_for(known->second.factor, wanted)) return &known->second;

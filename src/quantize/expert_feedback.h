@@ -24,7 +24,7 @@
 #include <vector>
 
 #include "model/forward.h"
-#include "rounders/hessian.h"
+#include "quantize/walk_feedback.h"
 
 namespace carat {
 
@@ -47,7 +47,7 @@ Result<FeedbackFactor> expert_factor(const Context& context, const KernelTable& 
 
 class ExpertFeedback {
  public:
-  ExpertFeedback(const KernelTable& kernels, const FeedbackOptions& options,
+  ExpertFeedback(const KernelTable& kernels, const WalkFeedback& options,
                  uint64_t kept_bytes = kKeptFactorBytes)
       : kernels_(kernels), options_(options), kept_bytes_(kept_bytes) {}
 
@@ -78,7 +78,7 @@ class ExpertFeedback {
                  int64_t expert, int64_t columns);
 
   const KernelTable& kernels_;
-  const FeedbackOptions options_;
+  const WalkFeedback options_;
   const uint64_t kept_bytes_;
 
   int64_t layer_ = -1;

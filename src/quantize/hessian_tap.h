@@ -42,13 +42,4 @@ inline std::vector<float> diagonal_of(const std::vector<float>& hessian, int64_t
   return out;
 }
 
-/// `options` for a matrix that becomes `target`.
-inline FeedbackOptions feedback_for(FeedbackOptions options, const Encoding& target) {
-  if (options.order == ColumnOrder::grouped) {
-    options.block = target.block;
-    options.leaf = target.leaf;
-  }
-  return options;
-}
-
 }  // namespace carat

@@ -197,6 +197,8 @@ Metadata carried_metadata(const Checkpoint& checkpoint, const Work& work) {
   if (work.guided) {
     m.set("carat.calibration.order", Value::string(std::string(column_order_name(work.feedback.order))));
     m.set("carat.calibration.shrink", Value::f32(static_cast<float>(work.feedback.shrink)));
+    if (!work.feedback.shrink_of.empty())
+      m.set("carat.calibration.shrink_of", Value::string(work.feedback.shrink_words()));
     m.set("carat.calibration.damp", Value::f32(static_cast<float>(work.feedback.damp)));
     m.set("carat.calibration.propagate", Value::f32(static_cast<float>(work.feedback.propagate)));
   }
@@ -258,12 +260,12 @@ Result<std::string> fingerprint(const Checkpoint& checkpoint, const Work& work) 
     hash.update(fmt::format("{} {} {}\n", t.name, t.to->name, t.method));
   if (work.text)
     hash.update(fmt::format("text {} in {} through {} {}\n", work.text->digest, work.text->context,
-                            activation_scheme_name(work.activations), feedback_words(work.feedback)));
+                            activation_scheme_name(work.activations), work.feedback.words()));
   if (work.hessians) {
     const CalibrationOrigin& origin = work.hessians->origin();
     hash.update(work.hessians->digest());
     hash.update(fmt::format("hessians {} through {} {}\n", fmt::join(origin.text_digests, " "),
-                            origin.arithmetic, feedback_words(work.feedback)));
+                            origin.arithmetic, work.feedback.words()));
   }
   if (work.calibration) hash.update(fmt::format("calibration {}\n", work.calibration->digest));
   CARAT_TRY(const std::string source, source_fingerprint(checkpoint));

@@ -6,7 +6,8 @@
 //   carat.method                                 the rounder of the quantized tensors
 //   carat.calibration.texts, .digest, .tokens    what data-driven methods saw; absent without any
 //   carat.calibration.activations                and how the model computed with it
-//   carat.calibration.{shrink, damp, propagate}  how it went, with error feedback (FeedbackOptions)
+//   carat.calibration.{shrink, damp, propagate}  how it went, with error feedback (walk_feedback.h)
+//   carat.calibration.shrink_of                  "0.4 down 0.2": where it differs by what matrices read
 //   carat.importance.*                           of the statistics used (importance.h)
 //   carat.source.container, carat.source.files   names without directories
 //   carat.source.digest                          SHA-256 over the source's tensors (SourceDigest)

@@ -12,8 +12,8 @@
 
 #include "base/context.h"
 #include "containers/checkpoint.h"
+#include "quantize/walk_feedback.h"
 #include "recipes/recipe.h"
-#include "rounders/hessian.h"
 #include "stats/calibration_text.h"
 #include "stats/hessian_file.h"
 #include "stats/statistics.h"
@@ -32,7 +32,7 @@ struct QuantizeOptions {
   const HessianFile* hessians = nullptr;
   ActivationScheme activations = ActivationScheme::bfloat16;  ///< of the model while text goes through it
   TransformOptions transforms;
-  FeedbackOptions feedback;  ///< of methods with error feedback
+  WalkFeedback feedback;  ///< of methods with error feedback
   /// What calibration found: weighs errors column by column. Fitted to the checkpoint (fit_statistics()).
   std::shared_ptr<const CalibrationStatistics> calibration;
   std::string calibration_file;      ///< its name, for the record

@@ -194,11 +194,12 @@ class Measurement {
         {feedback ? &hessians.hessians[static_cast<size_t>(LinearInput::output)] : nullptr, &read});
   }
 
-  Result<MatrixFeedback> feedback_of(std::vector<float> hessian, int64_t columns) {
+  Result<MatrixFeedback> feedback_of(std::vector<float> hessian, int64_t columns,
+                                     const FeedbackOptions& how) {
     MatrixFeedback out;
     mirror_gram(context_.pool, hessian.data(), columns);
     out.diagonal = diagonal_of(hessian, columns);
-    CARAT_TRY(out.factor, prepare_feedback(context_, kernels_, hessian, columns, options_.feedback));
+    CARAT_TRY(out.factor, prepare_feedback(context_, kernels_, hessian, columns, how));
     return out;
   }
 
@@ -226,7 +227,8 @@ class Measurement {
         } else if (feedback) {
           if (!made.contains(matrix)) {
             CARAT_TRY(made[matrix],
-                      feedback_of((*inputs.hessians)[static_cast<size_t>(matrix)], tensor.columns()));
+                      feedback_of((*inputs.hessians)[static_cast<size_t>(matrix)], tensor.columns(),
+                                  options_.feedback.at(input, *task->encodings.front())));
           }
           guide = {made[matrix].diagonal, &made[matrix].factor};
         }

@@ -56,7 +56,7 @@ struct SensitivityOptions {
   const CalibrationText* probing = nullptr;
   /// Of the rounding text. The probing text's are never rounded, which would add to every divergence.
   ActivationScheme activations = ActivationScheme::bfloat16;
-  FeedbackOptions feedback;
+  WalkFeedback feedback;
   const CalibrationStatistics* importance = nullptr;  ///< or null
   /// The checkpoint before factors were multiplied into its matrices (scaled_source.h), which is run in its
   /// place: matrices stay mapped, and one at a time is seen with its factors. Null: there are none.

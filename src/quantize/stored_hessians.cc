@@ -14,7 +14,7 @@ namespace {
 class StoredGuide final : public Guide {
  public:
   StoredGuide(const Checkpoint& checkpoint, const KernelTable& kernels, const HessianFile& hessians,
-              std::span<const Encoding* const> targets, const FeedbackOptions& options, bool allow_unseen)
+              std::span<const Encoding* const> targets, const WalkFeedback& options, bool allow_unseen)
       : checkpoint_(checkpoint),
         kernels_(kernels),
         hessians_(hessians),
@@ -50,11 +50,11 @@ class StoredGuide final : public Guide {
  private:
   /// Factor and importance of one of an input's matrices, for a tensor that becomes `target`.
   Status learn(const Context& context, size_t place, int64_t matrix, const Encoding& target) {
-    FeedbackOptions wanted = feedback_for(options_, target);
+    const HessianPlace& p = hessians_.places()[place];
+    FeedbackOptions wanted = options_.at(p.input, target);
     if (known_ && place_ == place && matrix_ == matrix && block_ == wanted.block && leaf_ == wanted.leaf)
       return {};
     known_ = false;
-    const HessianPlace& p = hessians_.places()[place];
     const int64_t n = p.columns;
     const auto tokens = static_cast<int64_t>(hessians_.tokens(place, matrix));
     if (tokens == 0 && per_expert(p.input) && !allow_unseen_)
@@ -80,7 +80,7 @@ class StoredGuide final : public Guide {
   const KernelTable& kernels_;
   const HessianFile& hessians_;
   const std::span<const Encoding* const> targets_;
-  const FeedbackOptions options_;
+  const WalkFeedback options_;
   const bool allow_unseen_;
   std::unordered_map<std::string, size_t> places_;  ///< by the names of matrices
 
@@ -97,7 +97,7 @@ class StoredGuide final : public Guide {
 
 Result<std::unique_ptr<Guide>> make_stored_guide(const Checkpoint& checkpoint, const HessianFile& hessians,
                                                  std::span<const Encoding* const> targets,
-                                                 const FeedbackOptions& options, bool allow_unseen) {
+                                                 const WalkFeedback& options, bool allow_unseen) {
   CARAT_TRY(const KernelTable* kernels, default_kernel_table());
   return std::unique_ptr<Guide>(
       std::make_unique<StoredGuide>(checkpoint, *kernels, hessians, targets, options, allow_unseen));

@@ -16,6 +16,6 @@ namespace carat {
 /// expert that no token reached is a usage error, or rounded with columns that count alike if `allow_unseen`.
 Result<std::unique_ptr<Guide>> make_stored_guide(const Checkpoint& checkpoint, const HessianFile& hessians,
                                                  std::span<const Encoding* const> targets,
-                                                 const FeedbackOptions& options, bool allow_unseen);
+                                                 const WalkFeedback& options, bool allow_unseen);
 
 }  // namespace carat

@@ -22,7 +22,7 @@ struct Work {
   ActivationScheme activations = ActivationScheme::bfloat16;  ///< that it went through the model with
   const HessianFile* hessians = nullptr;                      ///< the same; one of them or none
   bool guided = false;                                        ///< by Hessians, with this:
-  FeedbackOptions feedback;
+  WalkFeedback feedback;
   bool allow_unseen = false;  ///< experts that no token of the text reaches are rounded as without any
   std::optional<uint32_t> file_type;  ///< none: the source's stays
 };

@@ -196,11 +196,6 @@ std::string_view column_order_name(ColumnOrder order) {
   return names[static_cast<size_t>(order)];
 }
 
-std::string feedback_words(const FeedbackOptions& o) {
-  return fmt::format("shrink {} damp {} order {} propagate {}", o.shrink, o.damp, column_order_name(o.order),
-                     o.propagate);
-}
-
 Result<FeedbackFactor> prepare_feedback(const Context& context, const KernelTable& kernels,
                                         std::span<const float> hessian, int64_t columns,
                                         const FeedbackOptions& options) {

@@ -16,7 +16,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -45,13 +44,8 @@ struct FeedbackOptions {
   double damp = 0.05;       ///< times the mean of the diagonal, added to the diagonal
   double damp_limit = 1.0;  ///< where H does not factor, damp is doubled (from 0.01 at least) up to this
   ColumnOrder order = ColumnOrder::natural;
-  /// Of what inputs have lost already, the share that weights make up for (input_drift.h); 0: none of it.
-  double propagate = 0;
   int64_t block = 0, leaf = 0;  ///< of the encoding, for ColumnOrder::grouped
 };
-
-/// The settings that change what is rounded, for records: "shrink 0.4 damp ..."; not the block and leaf.
-std::string feedback_words(const FeedbackOptions& options);
 
 /// H = A A^T, A upper triangular over the columns in the order in which they are rounded.
 struct FeedbackFactor {
