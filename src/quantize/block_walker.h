@@ -21,9 +21,14 @@
 // them without any Hessian. Rejected: a file of hidden states beside the partial one, as large as the model's
 // own activations, to save a tenth of the time.
 //
+// With WalkFeedback::propagate a second stream of hidden states goes through the layers as they were, so that
+// the guide knows how far inputs are off by now (rounders/input_drift.h); not those of single experts, whose
+// tokens would be others, nor those of single heads.
+//
 // Memory: calibration tokens * (width + what attention hands on) floats, in bf16 the feed-forward's width
 // besides (kept_rows.h; at most 2 GiB), one layer in float, one Hessian and its factor; of experts what
-// expert_feedback.h says. Time: about a forward pass over the calibration set besides Hessians and rounding.
+// expert_feedback.h says. A second stream takes as much again, and columns^2 floats for what it is there for.
+// Time: about a forward pass over the calibration set besides Hessians and rounding.
 #pragma once
 
 #include <memory>
