@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How far to draw Hessians to their diagonals, for each kind of input: judged by KL on text held out from them.
 
-Quantizes with error feedback at the default share; then, for one kind of input at a time, with other shares; then with the best
-of each together. Every file is judged against its source on --held, which should be like the calibration text and have none of
+Quantizes with error feedback at the default share; then, for one kind of input at a time, with other shares; then with those together
+that gained more than a standard error (having been chosen on that text, they will gain less on other). Every file is judged against its source on --held, which should be like the calibration text and have none of
 it. Differences are per chunk, over their standard errors.
 
   choose_shrink.py --carat build/release/bin/carat --model smollm2-768-bf16.gguf --text calibration.txt --held held.txt --to Q3_K_M
@@ -32,6 +32,8 @@ def main():
     parser.add_argument("--sequences", type=int, default=33)
     parser.add_argument("--chunks", type=int, default=12)
     args = parser.parse_args()
+    if args.chunks < 2:
+        parser.error("--chunks: two or more, for standard errors")
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "out.gguf")
 
@@ -52,19 +54,19 @@ def main():
         print(f"all {args.default}: {mean:.4f}", flush=True)
 
         def tell(shares):
-            """The ratio to the default's KL."""
+            """The difference to the default's KL, in standard errors."""
             differences = [a - b for a, b in zip(kl(shares), base)]
             change, n = sum(differences) / len(differences), len(differences)
             error = math.sqrt(sum((d - change) ** 2 for d in differences) / (n - 1) / n)
             words = ", ".join(f"{kind} {share}" for kind, share in shares.items())
             print(f"{words}: {1 + change / mean:.3f} +- {error / mean:.3f}", flush=True)
-            return 1 + change / mean
+            return change / error if error else 0
 
         best = {}
         for kind in KINDS:
-            ratios = {share: tell({kind: share}) for share in map(float, args.shares.split(","))}
-            share = min(ratios, key=ratios.get)
-            if ratios[share] < 1:
+            gains = {share: tell({kind: share}) for share in map(float, args.shares.split(","))}
+            share = min(gains, key=gains.get)
+            if gains[share] < -1:
                 best[kind] = share
         if len(best) > 1:
             tell(best)

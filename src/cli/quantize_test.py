@@ -133,7 +133,7 @@ class Quantize(Case):
         self.assertLess(scored(moved), scored(guided))
         for wrong, says in (("1.5", "from 0 to 1"), ("0.3,mouth=0.2", "attention_output"), ("down=", "share")):
             self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, *options, "--shrink", wrong, says=says)
-        self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--propagate", "0.5", says="--method gptq")
+        self.refuse(64, "quantize", wide, self.path("x.gguf"), *rule, "--propagate", "0.5", says="awq+gptq")
         hessians = self.path("hessians")
         self.succeed("calibrate", wide, "--text", TEXT, "--ctx", "128", "--chunks", "4", "-o", self.path("s.gguf"), "--hessians",
                      hessians)

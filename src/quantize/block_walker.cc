@@ -331,11 +331,13 @@ class BlockWalker final : public Guide {
 
   Status measure_input(const Context& context, const WalkPlace& place, int64_t columns) {
     hessian_.assign(static_cast<size_t>(columns * columns), 0.0f);
-    if (original_) drift_.assign(hessian_.size(), 0.0f);
+    if (original_) drift_ = std::vector<float>(hessian_.size());
     bool keeps = *place.input == LinearInput::down && activations_ == ActivationScheme::bfloat16 &&
                  !config().is_mixture(place.layer);
     for (WalkStream* stream : streams())
       if (stream) keeps = keeps && stream->begin_keeping(place.layer, columns);
+    for (WalkStream* stream : streams())
+      if (stream && !keeps) stream->forget();
     std::vector<float> difference;
     const auto measure = [&](const SequencePasses::Pass& pass) -> Status {
       const float* x = rounded_->rows(context, place.layer, *place.input, pass);

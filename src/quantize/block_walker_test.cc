@@ -110,7 +110,9 @@ TEST(BlockWalker, matrices_are_guided_and_say_so) {
   const CalibrationText with = text();
   for (const bool tied : {false, true}) {
     Runner runner;
-    const auto report = quantize(runner.context(), model(tied), folder / "out.gguf", guided(with));
+    QuantizeOptions options = guided(with);
+    options.feedback.propagate = tied ? 0.5 : 0;
+    const auto report = quantize(runner.context(), model(tied), folder / "out.gguf", options);
     ASSERT_TRUE(report.ok()) << report.error().message;
     int guided_tensors = 0;
     for (const TensorReport& t : report->tensors) {

@@ -18,13 +18,14 @@ class KeptRows {
 
   /// Whether [rows, columns] of `what` may be kept; forgets what was.
   bool begin(int64_t what, int64_t rows, int64_t columns) {
-    what_ = -1;
+    forget();
     if (rows * columns * 2 > kMostBytes) return false;
     columns_ = columns;
     values_.resize(static_cast<size_t>(rows * columns));
     what_ = what;
     return true;
   }
+  void forget() { what_ = -1; }
   bool has(int64_t what) const { return what >= 0 && what_ == what; }
 
   void put(ThreadPool& pool, int64_t first, int64_t rows, const float* x) {

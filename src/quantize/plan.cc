@@ -140,8 +140,13 @@ Status check_data(const Method& method, const QuantizeOptions& options) {
         "the method '{}' makes no use of Hessians; leave out --hessians, or choose --method gptq",
         method.rounder->name());
   if (options.feedback.propagate > 0 && !method.rounder->needs_feedback())
-    return usage_error("the method '{}' moves no weights: leave out --propagate, or choose --method gptq",
-                       method.rounder->name());
+    return usage_error(
+        "--propagate is for methods with error feedback: leave it out, or let the method end in gptq "
+        "(--method "
+        "awq+gptq)");
+  if (!(options.feedback.propagate >= 0 && options.feedback.propagate <= 1))
+    return usage_error("weights make up for a share of 0 to 1 of what was lost, not {}",
+                       options.feedback.propagate);
   if (options.hessians && options.feedback.propagate > 0)
     return usage_error(
         "--propagate follows what rounding does to the inputs of each matrix, which the Hessians of "

@@ -71,7 +71,8 @@ struct GuideNote {
   int64_t unseen = 0;        ///< experts that saw none, and were rounded as without text
   double shrink = 0;         ///< FeedbackOptions::shrink; of experts, the greatest
   double damping = 0;        ///< FeedbackFactor::damping; of experts, the greatest
-  /// What rounding added to the outputs, tr(D H D^T) with H as it was factored, over sum w^2 H[k][k].
+  /// What rounding added to the outputs, tr(D H D^T) with H as it was factored, over sum w^2 H[k][k]; where
+  /// weights were moved first (rounders/input_drift.h), D is from those.
   double relative_loss = 0;
   double searched_loss =
       0;  ///< the same if the search had rounded it, from a sample of rows (searched_loss.h)

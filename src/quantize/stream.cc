@@ -176,10 +176,12 @@ Status Stream::round(Slab& slab, const Rounder& rounder) {
   for (int64_t r = 0; r < slab.rows; r += count) {
     const int64_t row = slab.first + r, matrix = row / matrix_rows;  // each expert has its own importance
     const int64_t in_matrix = row - matrix * matrix_rows;
-    count = std::min({unit, slab.rows - r, matrix_rows - in_matrix, band - in_matrix % band});
     if (guide_ && rounder.needs_feedback() && in_matrix == 0) {
       CARAT_TRY(columns_, guide_->matrix(context_, slab.tensor, matrix));
     }
+    // Moving weights goes through all of a factor for any number of rows.
+    count = std::min(
+        {columns_.drift ? slab.rows : unit, slab.rows - r, matrix_rows - in_matrix, band - in_matrix % band});
     ColumnGuide guide = columns_;
     // A Hessian's diagonal is what its losses are shares of, whatever statistics say.
     if (!guide.feedback && !work_.importance.empty() && !work_.importance[slab.tensor].empty())
@@ -202,7 +204,9 @@ Status Stream::round(Slab& slab, const Rounder& rounder) {
     error_.add(error);
     if (guide.feedback && in_matrix == 0) {
       const int64_t matrices = std::max<int64_t>(1, t.rows() / matrix_rows);
-      CARAT_DO(searched_.sample(context_, kernels_, to, source, guide, ceil_div(kSearchedRows, matrices)));
+      SourceRows some = source;  // whatever the slab's size
+      some.rows = std::min(some.rows, unit);
+      CARAT_DO(searched_.sample(context_, kernels_, to, some, guide, ceil_div(kSearchedRows, matrices)));
     }
   }
   slab.out = slab.rounded;

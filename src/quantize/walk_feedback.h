@@ -33,13 +33,13 @@ struct WalkFeedback : FeedbackOptions {
   std::string shrink_words() const {
     std::string out = fmt::format("{}", shrink);
     for (const auto& [input, share] : shrink_of)
-      out += fmt::format(" {} {}", linear_input_name(input), share);
+      if (share != shrink) out += fmt::format(" {} {}", linear_input_name(input), share);
     return out;
   }
   /// All that changes what is rounded, for records.
   std::string words() const {
-    return fmt::format("shrink {} damp {} order {} propagate {}", shrink_words(), damp,
-                       column_order_name(order), propagate);
+    return fmt::format("shrink {} damp {} order {}", shrink_words(), damp, column_order_name(order)) +
+           (propagate > 0 ? fmt::format(" propagate {}", propagate) : "");
   }
 };
 

@@ -2,7 +2,6 @@
 // (block_walker.h) needs of them, for the model as it is rounded by then or as it was.
 #pragma once
 
-#include <optional>
 #include <vector>
 
 #include "model/forward.h"
@@ -20,8 +19,7 @@ inline constexpr LinearInput walk_stages[] = {LinearInput::attention,    LinearI
 
 class WalkStream {
  public:
-  /// `outer` stays where it is, and all else. With `keeps`, rows() of a feed-forward's last matrix are kept
-  /// for leave() where keep() gave them.
+  /// All of them stay where they are.
   WalkStream(const Weights& outer, const KernelTable& kernels, ActivationScheme activations,
              SequencePasses& passes)
       : outer_(outer), kernels_(kernels), activations_(activations), passes_(passes) {}
@@ -36,8 +34,10 @@ class WalkStream {
   /// What matrices at `input` of layer l read of a pass, [rows, columns], in scratch or in what is kept here.
   const float* rows(const Context& context, int64_t l, LinearInput input, const SequencePasses::Pass& pass);
 
-  /// Begins to keep what layer l's last matrix reads (LinearInput::down), if there is room.
+  /// Whether what layer l's last matrix reads (LinearInput::down) can be kept from rows() to leave(), all of
+  /// it then, pass by pass.
   bool begin_keeping(int64_t l, int64_t columns) { return kept_.begin(l, passes_.tokens(), columns); }
+  void forget() { kept_.forget(); }
   void keep(const Context& context, const SequencePasses::Pass& pass, const float* rows) {
     kept_.put(context.pool, pass.first, pass.rows, rows);
   }

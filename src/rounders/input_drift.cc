@@ -1,5 +1,7 @@
 #include "rounders/input_drift.h"
 
+#include <atomic>
+
 #include "kernels/kernel_table.h"
 #include "kernels/search_table.h"
 #include "rounders/feedback_solve.h"
@@ -26,9 +28,17 @@ Result<std::vector<float>> weights_for_drift(const Context& context, const Kerne
   matmul(kernels, context.pool, ActivationScheme::float32, {&target, 1}, weights.data(), n, rows);
   CARAT_DO(solve_feedback(context, kernels, factor, step));
   const auto share = static_cast<float>(drift.share);
+  std::atomic<bool> finite = true;
   context.pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin * n; i < end * n; ++i) weights[i] += share * step[i];
+    float sum = 0;  // times 0: NaN where any is not finite
+    for (int64_t i = begin * n; i < end * n; ++i) sum += 0 * (weights[i] += share * step[i]);
+    if (sum != 0) finite = false;
   });
+  if (!finite)
+    return bad_data(
+        "making up for what the inputs have lost gives weights that are not finite; raise --damp, or leave "
+        "out "
+        "--propagate");
   return weights;
 }
 

@@ -6,8 +6,8 @@
 //   W* = W + W D H^-1,  D = sum d x^T,  H = sum x x^T
 // and W* is what is rounded. GPTAQ (Li et al. 2025, section 3) and QEP (Arai and Ichikawa 2025, section 4)
 // found that; QEP takes a share of the step only, because D from a few thousand tokens is noise in part,
-// which here the shrunk and damped H of the factor holds down as well. Measured in docs/methods.md: the whole
-// step gains half of what a half of it does.
+// which here the shrunk and damped H of the factor holds down as well. Measured in
+// docs/methods.md: the whole step gains less than half of it does. Parameters that rows share are those of W.
 #pragma once
 
 #include <span>
@@ -23,7 +23,9 @@ struct InputDrift {
   double share = 0;                ///< of the step that is taken, 0 to 1
 };
 
-/// W* of these rows, [rows, columns], each row by itself. Takes 2 * rows * columns^2 products in float32.
+/// W* of these rows, [rows, columns], each row by itself. Takes 2 * rows * columns^2 products in float32, and
+/// 2 * rows * columns floats. Errors: weights that are finite no longer; of a factor or drift of other
+/// columns; interruption.
 Result<std::vector<float>> weights_for_drift(const Context& context, const KernelTable& kernels,
                                              const FeedbackFactor& factor, const InputDrift& drift,
                                              const SourceRows& source);

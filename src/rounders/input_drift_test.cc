@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "rounders/feedback_solve.h"
@@ -154,6 +155,22 @@ TEST(InputDrift, WeightsThatUndoALinearChangeAreFound) {
           expected += share * w[static_cast<size_t>(r * n + i)] * change[static_cast<size_t>(j * n + i)];
         EXPECT_NEAR((*moved)[static_cast<size_t>(r * n + j)], expected, 2e-4);
       }
+  }
+}
+
+TEST(InputDrift, WeightsThatAreFiniteNoLongerAreAnError) {
+  constexpr int64_t n = 64;
+  const auto f = factor_of(typical_hessian(n, 128, 5), n, {});
+  ASSERT_TRUE(f.ok());
+  const auto w = noise(3 * n, 1);
+  const SourceRows source{&encoding_f32(), reinterpret_cast<const uint8_t*>(w.data()), 3, n};
+  Solver s;
+  for (const float wrong : {std::numeric_limits<float>::infinity(), std::nanf(""), 3e38f}) {
+    const std::vector<float> moments(n * n, wrong);
+    const auto moved =
+        weights_for_drift(s.context(), *kernel_table(available_isas().front()), *f, {moments, 1}, source);
+    ASSERT_FALSE(moved.ok()) << wrong;
+    EXPECT_NE(moved.error().message.find("--damp"), std::string::npos);
   }
 }
 

@@ -2,8 +2,8 @@
 //
 // The sum over tokens is a matrix product of the transposed activations with themselves, computed by the
 // kernels of the forward pass, panel by panel of columns, lower triangle only; likewise that of two sets of
-// activations with each other, all of it. Rejected: OpenBLAS, which
-// is as fast (both reach 95 % of the peak of a Zen 4 core), but whose sums depend on the core type it finds.
+// activations with each other, all of it. Rejected: OpenBLAS, which is as fast (both reach 95 % of the peak
+// of a Zen 4 core), but whose sums depend on the core type it finds.
 #pragma once
 
 #include <cstdint>
