@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include "arch/open_model.h"
@@ -13,6 +14,7 @@
 #include "cli/verb.h"
 #include "containers/gguf.h"
 #include "containers/mapped_file.h"
+#include "measure/limits.h"
 #include "stats/calibrate.h"
 #include "stats/statistics_file.h"
 
@@ -85,6 +87,25 @@ Error said_what_is_kept(Error e, const Options& options) {
   return e;
 }
 
+/// Before hours of work: what Hessians take of the disk, and of memory a layer at a time.
+void note_hessians(const HessianWriter& writer, const std::string& path, Console& console) {
+  uint64_t file = 0;
+  std::map<int64_t, uint64_t> squares;  // by layer
+  for (const HessianPlace& p : writer.places()) {
+    const auto matrices = static_cast<uint64_t>(p.matrices), columns = static_cast<uint64_t>(p.columns);
+    file += matrices * static_cast<uint64_t>(p.triangle()) * sizeof(float);
+    squares[p.input == LinearInput::output ? -1 : p.layer] += matrices * columns * columns * sizeof(float);
+  }
+  uint64_t layer = 0;
+  for (const auto& [index, bytes] : squares) layer = std::max(layer, bytes);
+  const uint64_t available = available_memory();
+  console.note(fmt::format("{} will have {} of Hessians; those of one layer take {} of memory{}", path,
+                           human_bytes(file), human_bytes(layer),
+                           available > 0 && layer > available
+                               ? fmt::format(", more than the {} that are free", human_bytes(available))
+                               : ""));
+}
+
 Result<Outcome> collect(const Options& options, const Checkpoint& checkpoint, Invocation& run) {
   Outcome out;
   const Stopwatch watch;
@@ -102,6 +123,7 @@ Result<Outcome> collect(const Options& options, const Checkpoint& checkpoint, In
   CARAT_TRY(const std::unique_ptr<HessianWriter> hessians, open_hessians(options, checkpoint, text));
   if (!options.text.texts.empty()) {
     note_memory(checkpoint, run.console);
+    if (hessians) note_hessians(*hessians, options.hessians, run.console);
     CalibrateOptions how;
     how.activations = options.text.activations;
     how.checkpoint_path = options.out + ".checkpoint";

@@ -60,8 +60,9 @@ class Calibrate(Case):
         self.assertEqual({t["calibration_tokens"] for t in d["tensors"] if t["method"] == "gptq"}, {256})
         # Two texts, added up with and without the model.
         more = self.path("more.gguf")
-        self.succeed("calibrate", STORIES, "--text", TEXT, "--ctx", "32", "--chunks", "2", "-o", stats, "--hessians",
-                     more)
+        done = self.succeed("calibrate", STORIES, "--text", TEXT, "--ctx", "32", "--chunks", "2", "-o", stats, "--hessians",
+                            more)
+        self.assertRegex(done.stderr, r"more\.gguf will have [0-9.]+ [kM]B of Hessians; those of one layer take [0-9.]+ [kM]B of memory")
         self.succeed("calibrate", STORIES, *text, "-o", stats, "--hessians", self.path("both.gguf"),
                      "--merge-hessians", more)
         self.succeed("calibrate", STORIES, "--merge", stats, "-o", self.path("t.gguf"), "--hessians",
