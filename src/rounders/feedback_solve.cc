@@ -8,8 +8,11 @@
 namespace carat {
 namespace {
 
-constexpr int64_t kBlock = 256;  ///< columns that are solved for before the others take them up
-constexpr int64_t kRows = 256;   ///< of x at a time
+constexpr int64_t kBlock = 128;  ///< columns that are solved for before the others take them up
+/// Columns come in multiples of it; a block's own are taken up so many at a time, which compilers make
+/// vectors of.
+constexpr int64_t kStep = 32;
+constexpr int64_t kRows = 256;  ///< of x at a time
 
 /// R[j][k], j <= k or both in one slice.
 float ratio(const FeedbackFactor& f, int64_t j, int64_t k) {
@@ -56,8 +59,11 @@ class BlockSolve {
   }
 
  private:
-  static void subtract(float factor, const float* from, int64_t begin, int64_t end, float* x) {
-    for (int64_t i = begin; i < end; ++i) x[i] -= factor * from[i];
+  /// In [begin, end), and around that in whole steps, where own_ is 0.
+  static void subtract(float factor, const float* __restrict from, int64_t begin, int64_t end,
+                       float* __restrict x) {
+    for (int64_t at = begin / kStep * kStep; at < end; at += kStep)
+      for (int64_t i = 0; i < kStep; ++i) x[at + i] -= factor * from[at + i];
   }
 
   template <class Value>

@@ -14,7 +14,7 @@ namespace carat {
 /// same. Two triangles are solved in float32: with R[j][k] = A[j][k] / A[k][k], as the factor has it,
 ///   u_j = x_j - sum over k > j of u_k R[j][k]        from the last column to the first
 ///   z_k = u_k / A[k][k]^2 - sum over j < k of z_j R[j][k]
-/// Takes rows * columns^2 products, and memory of 512 * columns floats.
+/// Takes rows * columns^2 products, and memory of 384 * columns floats.
 Status solve_feedback(const Context& context, const KernelTable& kernels, const FeedbackFactor& factor,
                       std::span<float> x);
 
