@@ -82,8 +82,8 @@ void add_feedback_options(CLI::App& app, WalkFeedback& feedback) {
       ->type_name("SHARE");
   app.add_option("--propagate", feedback.propagate,
                  "gptq: how far weights are moved to make up for what rounding earlier ones did to\n"
-                 "their inputs, 0 to 1; 0.5 is a good share, takes about twice the time, and needs\n"
-                 "--text")
+                 "their inputs, 0 to 1; 0.5 is a good share, and takes two to three times as long;\n"
+                 "with --text only")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("SHARE");
