@@ -2,18 +2,17 @@
 """How far to draw Hessians to their diagonals, for each kind of input: judged by KL on text held out from them.
 
 Quantizes with error feedback at the default share; then, for one kind of input at a time, with other shares; then with those together
-that gained more than a standard error (having been chosen on that text, they will gain less on other). Every file is judged against its source on --held, which should be like the calibration text and have none of
-it. Differences are per chunk, over their standard errors.
+that gained more than a standard error (having been chosen on that text, they will gain less on other). Every file is judged
+against its source on --held, which should be like the calibration text and have none of it. Ratios are to the default's KL, with
+the standard errors of the differences per chunk.
 
   choose_shrink.py --carat build/release/bin/carat --model smollm2-768-bf16.gguf --text calibration.txt --held held.txt --to Q3_K_M
 """
 import argparse
-import json
-import math
 import os
-import subprocess
-import sys
 import tempfile
+
+from compare_methods import paired, run_json
 
 KINDS = ("attention", "attention_output", "feed_forward", "down")
 
@@ -39,15 +38,10 @@ def main():
 
         def kl(shares):
             words = ",".join([str(args.default), *(f"{kind}={share}" for kind, share in shares.items())])
-            quantize = [args.carat, "quantize", args.model, out, "--to", args.to, "--method", args.method, "--text", args.text,
-                        "--chunks", str(args.sequences), "--shrink", words, "--propagate", args.propagate, "--force", "-q"]
-            judge = [args.carat, "perplexity", out, "--reference", args.model, "--text", args.held, "--chunks", str(args.chunks),
-                     "--ctx", "512", "--json", "-q"]
-            for command in (quantize, judge):
-                done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-                if done.returncode != 0:
-                    sys.exit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}")
-            return json.loads(done.stdout)["kl"]["per_chunk"]
+            run_json([args.carat, "quantize", args.model, out, "--to", args.to, "--method", args.method, "--text", args.text,
+                      "--chunks", str(args.sequences), "--shrink", words, "--propagate", args.propagate, "--force", "--json"])
+            return run_json([args.carat, "perplexity", out, "--reference", args.model, "--text", args.held, "--chunks",
+                             str(args.chunks), "--ctx", "512", "--json"])["kl"]["per_chunk"]
 
         base = kl({})
         mean = sum(base) / len(base)
@@ -55,9 +49,7 @@ def main():
 
         def tell(shares):
             """The difference to the default's KL, in standard errors."""
-            differences = [a - b for a, b in zip(kl(shares), base)]
-            change, n = sum(differences) / len(differences), len(differences)
-            error = math.sqrt(sum((d - change) ** 2 for d in differences) / (n - 1) / n)
+            change, error = paired(kl(shares), base)
             words = ", ".join(f"{kind} {share}" for kind, share in shares.items())
             print(f"{words}: {1 + change / mean:.3f} +- {error / mean:.3f}", flush=True)
             return change / error if error else 0

@@ -41,11 +41,10 @@ def named(text):
 
 
 def paired(ours, theirs):
-    """The mean difference per chunk over its standard error."""
+    """The mean difference per chunk, and its standard error."""
     differences = [a - b for a, b in zip(ours, theirs)]
     n, mean = len(differences), sum(differences) / len(differences)
-    error = math.sqrt(sum((d - mean) ** 2 for d in differences) / max(1, n - 1) / n)
-    return mean / error if error else float("nan")
+    return mean, math.sqrt(sum((d - mean) ** 2 for d in differences) / max(1, n - 1) / n)
 
 
 def table(rows):
@@ -66,8 +65,9 @@ def table(rows):
                 first = next(iter(of.values()))
                 cell = f"{float(here['kl']):.4f}"
                 if here is not first:
-                    chunks = [[float(x) for x in r["per_chunk"].split()] for r in (here, first)]
-                    cell += f" {float(here['kl']) / float(first['kl']):.2f} ({paired(*chunks):+.0f})"
+                    change, error = paired(*[[float(x) for x in r["per_chunk"].split()] for r in (here, first)])
+                    errors = change / error if error else float("nan")
+                    cell += f" {float(here['kl']) / float(first['kl']):.2f} ({errors:+.0f})"
                 cells.append(cell)
             name = method if not calibration else f"{method}, {calibration}"
             out.append(f"| {name} | " + " | ".join(cells) + " |")

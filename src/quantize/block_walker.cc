@@ -1,7 +1,6 @@
 #include "quantize/block_walker.h"
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <tuple>
 #include <unordered_map>
@@ -16,6 +15,7 @@
 #include "quantize/hessian_tap.h"
 #include "quantize/layer_roles.h"
 #include "quantize/walk_stream.h"
+#include "rounders/block_rows.h"
 #include "rounders/input_drift.h"
 
 namespace carat {
@@ -110,8 +110,9 @@ class BlockWalker final : public Guide {
     CARAT_TRY(outer_, load_outer_weights(context, checkpoint_));
     CARAT_DO(check_calibration_text(checkpoint_.source, config(), text_));
     passes_.emplace(config(), text_.sequences);
-    rounded_.emplace(outer_, kernels_, activations_, *passes_);
-    if (options_.propagate > 0) original_.emplace(outer_, kernels_, activations_, *passes_);
+    streams_.push_back(&rounded_.emplace(outer_, kernels_, activations_, *passes_));
+    if (options_.propagate > 0)
+      streams_.push_back(&original_.emplace(outer_, kernels_, activations_, *passes_));
     places_ = places(config());
     return {};
   }
@@ -157,7 +158,8 @@ class BlockWalker final : public Guide {
     } else if (is_matrix(*place)) {
       std::vector<float>& values = matrices_[place->role];
       values.resize(static_cast<size_t>(t.elements()));
-      decode(context, *targets_[tensor], stored, rows, t.columns(), values.data() + first * t.columns());
+      decode_rows(context.pool, search_table(kernels_.isa), *targets_[tensor], stored.data(), rows,
+                  t.columns(), values.data() + first * t.columns());
     }
     return {};
   }
@@ -195,19 +197,6 @@ class BlockWalker final : public Guide {
     return at == places_.end() ? nullptr : &at->second;
   }
 
-  void decode(const Context& context, const Encoding& e, Bytes stored, int64_t rows, int64_t columns,
-              float* out) const {
-    const SearchTable& table = search_table(kernels_.isa);
-    const uint64_t row_bytes = e.row_bytes(columns);
-    context.pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
-      decode_rows(table, e, stored.data() + static_cast<uint64_t>(begin) * row_bytes, end - begin, columns,
-                  out + begin * columns);
-    });
-  }
-
-  /// The streams that move on.
-  std::array<WalkStream*, 2> streams() { return {&*rounded_, original_ ? &*original_ : nullptr}; }
-
   Status embed_all(const Context& context, size_t tensor) {
     if (original_) CARAT_DO(original_->embed(context));
     const Tensor& t = checkpoint_.tensors[tensor];
@@ -225,8 +214,8 @@ class BlockWalker final : public Guide {
     if (!embedded_) return error(Code::internal, "the embedding comes after the layers that read it");
     for (; stage_ < wanted; ++stage_) {
       CARAT_DO(open_layer(context));
-      for (WalkStream* stream : streams())
-        if (stream) CARAT_DO(stream->leave(context, stage_ / kStages, walk_stages[stage_ % kStages]));
+      for (WalkStream* stream : streams_)
+        CARAT_DO(stream->leave(context, stage_ / kStages, walk_stages[stage_ % kStages]));
     }
     return open_layer(context);
   }
@@ -237,8 +226,7 @@ class BlockWalker final : public Guide {
     if (layer_index_ == l || l == config().layers) return {};
     loaded_.reset();
     CARAT_TRY(LoadedLayer loaded, load_layer(context, checkpoint_, config(), l));
-    for (WalkStream* stream : streams())
-      if (stream) stream->layer = loaded.weights();
+    for (WalkStream* stream : streams_) stream->layer = loaded.weights();
     loaded_ = std::make_unique<LoadedLayer>(std::move(loaded));
     layer_index_ = l;
     return {};
@@ -334,10 +322,9 @@ class BlockWalker final : public Guide {
     if (original_) drift_ = std::vector<float>(hessian_.size());
     bool keeps = *place.input == LinearInput::down && activations_ == ActivationScheme::bfloat16 &&
                  !config().is_mixture(place.layer);
-    for (WalkStream* stream : streams())
-      if (stream) keeps = keeps && stream->begin_keeping(place.layer, columns);
-    for (WalkStream* stream : streams())
-      if (stream && !keeps) stream->forget();
+    for (WalkStream* stream : streams_) keeps = keeps && stream->begin_keeping(place.layer, columns);
+    if (!keeps)
+      for (WalkStream* stream : streams_) stream->forget();
     std::vector<float> difference;
     const auto measure = [&](const SequencePasses::Pass& pass) -> Status {
       const float* x = rounded_->rows(context, place.layer, *place.input, pass);
@@ -381,6 +368,7 @@ class BlockWalker final : public Guide {
   std::optional<SequencePasses> passes_;
   std::optional<WalkStream> rounded_;   // its layer: views into loaded_, matrices_ and stacks_
   std::optional<WalkStream> original_;  // with WalkFeedback::propagate
+  std::vector<WalkStream*> streams_;    // those that there are
 
   int64_t heads_stage_ = -1;               // of heads_
   std::vector<std::vector<float>> heads_;  // Hessians by head, lower triangles, until each is used

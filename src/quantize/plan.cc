@@ -141,17 +141,15 @@ Status check_data(const Method& method, const QuantizeOptions& options) {
         method.rounder->name());
   if (options.feedback.propagate > 0 && !method.rounder->needs_feedback())
     return usage_error(
-        "--propagate is for methods with error feedback: leave it out, or let the method end in gptq "
-        "(--method "
-        "awq+gptq)");
+        "--propagate is for methods with error feedback: leave it out, or let the method end in gptq, "
+        "as in --method awq+gptq");
   if (!(options.feedback.propagate >= 0 && options.feedback.propagate <= 1))
     return usage_error("weights make up for a share of 0 to 1 of what was lost, not {}",
                        options.feedback.propagate);
   if (options.hessians && options.feedback.propagate > 0)
     return usage_error(
         "--propagate follows what rounding does to the inputs of each matrix, which the Hessians of "
-        "--hessians "
-        "do not know; give --text FILE instead");
+        "--hessians do not know; give --text FILE instead");
   if (options.hessians && options.text)
     return usage_error("--text and --hessians say the same in two ways; leave out one of them");
   if (options.hessians && !method.transforms.empty())

@@ -15,6 +15,16 @@
 
 namespace carat {
 
+/// decode_rows(), the rows split over the pool.
+inline void decode_rows(ThreadPool& pool, const SearchTable& table, const Encoding& e, const uint8_t* in,
+                        int64_t rows, int64_t columns, float* out) {
+  const uint64_t row_bytes = e.row_bytes(columns);
+  pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
+    decode_rows(table, e, in + static_cast<uint64_t>(begin) * row_bytes, end - begin, columns,
+                out + begin * columns);
+  });
+}
+
 /// Importance divided by its maximum, so that no product with it overflows. A column without importance keeps
 /// a trace of it: its leaf may have nothing else to be fitted to. Empty where all columns count alike.
 std::vector<float> normalised_importance(std::span<const float> importance);

@@ -154,8 +154,10 @@ Status solve_feedback(const Context& context, const KernelTable& kernels, const 
     const double square = f.unit * f.weight[column];
     inverse[static_cast<size_t>(p)] = square > 0 ? static_cast<float>(1 / square) : 0.0f;
   }
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t p = 0; p < n; ++p) x[static_cast<size_t>(r * n + p)] *= inverse[static_cast<size_t>(p)];
+  context.pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t r = begin; r < end; ++r)
+      for (int64_t p = 0; p < n; ++p) x[static_cast<size_t>(r * n + p)] *= inverse[static_cast<size_t>(p)];
+  });
   for (int64_t begin = 0; begin < n; begin += kBlock) {
     CARAT_DO(context.check());
     solve.forwards(x.data(), rows, begin, std::min(n, begin + kBlock));

@@ -3,7 +3,7 @@
 #include <atomic>
 
 #include "kernels/kernel_table.h"
-#include "kernels/search_table.h"
+#include "rounders/block_rows.h"
 #include "rounders/feedback_solve.h"
 
 namespace carat {
@@ -16,12 +16,8 @@ Result<std::vector<float>> weights_for_drift(const Context& context, const Kerne
     return error(Code::internal, "a drift of {} numbers and a factor of {} columns for {} columns",
                  drift.moments.size(), factor.columns, n);
   std::vector<float> weights(static_cast<size_t>(rows * n)), step(weights.size());
-  const uint64_t row_bytes = source.encoding->row_bytes(n);
-  const SearchTable& table = search_table(kernels.isa);
-  context.pool.parallel_for(rows, 1, [&](int64_t begin, int64_t end, int) {
-    decode_rows(table, *source.encoding, source.bytes + static_cast<uint64_t>(begin) * row_bytes, end - begin,
-                n, weights.data() + begin * n);
-  });
+  decode_rows(context.pool, search_table(kernels.isa), *source.encoding, source.bytes, rows, n,
+              weights.data());
   const WeightView moments{&encoding_f32(), reinterpret_cast<const uint8_t*>(drift.moments.data()), n, n,
                            static_cast<uint64_t>(n) * sizeof(float)};
   const MatmulTarget target{moments, step.data(), n};
@@ -36,9 +32,8 @@ Result<std::vector<float>> weights_for_drift(const Context& context, const Kerne
   });
   if (!finite)
     return bad_data(
-        "making up for what the inputs have lost gives weights that are not finite; raise --damp, or leave "
-        "out "
-        "--propagate");
+        "making up for what the inputs have lost gives weights that are not finite; raise --damp, or "
+        "leave out --propagate");
   return weights;
 }
 

@@ -1,8 +1,8 @@
 // Weights that make up for what the inputs of a matrix have lost already.
 //
 // In a walk, a matrix meets inputs x that rounding has moved away from those of the unrounded model, x + d.
-// What of W d can be told from x is had by other weights: W* minimises the sum over tokens of |W (x + d) - W*
-// x|^2,
+// What of W d can be told from x is had by other weights: W* minimises |W (x + d) - W* x|^2, summed over
+// tokens,
 //   W* = W + W D H^-1,  D = sum d x^T,  H = sum x x^T
 // and W* is what is rounded. GPTAQ (Li et al. 2025, section 3) and QEP (Arai and Ichikawa 2025, section 4)
 // found that; QEP takes a share of the step only, because D from a few thousand tokens is noise in part,
